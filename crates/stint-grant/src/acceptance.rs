@@ -1,0 +1,209 @@
+//! Whether the host takes a grant: its terms, its window, the host's ceiling, and the reviews. Asked by the warden, once for each
+//! grant when a bundle comes; the login path reads the answer.
+//!
+//! One refused grant never keeps the rest of the bundle out: locks and endings still apply.
+
+use std::collections::BTreeSet;
+
+use crate::bundle::{Grant, HostIdentity};
+use crate::dsse::Verified;
+use crate::host_config::Ceiling;
+use crate::ids::{FleetName, GroupName, Principal, Sha256Hex, UserName};
+use crate::review::{ReviewDecision, SignedReview, VerifiedReview};
+use crate::roster::Roster;
+use crate::strict::document;
+use crate::terms::{CheckedTerms, TermsError};
+use crate::time::{Seconds, UnixTime};
+
+document! {
+    /// What the host remembers of a grant from its first sight on, so that nobody can change or restart it.
+    pub struct GrantMemory {
+        /// The digest of its terms.
+        pub terms: Sha256Hex,
+        /// When its window began.
+        pub from: UnixTime,
+        /// Whether it ended on this host. What ended stays ended.
+        pub ended: bool,
+    }
+}
+
+/// Why the host does not take a grant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The terms do not hold together.
+    #[error("{0}")]
+    Terms(#[from] TermsError),
+    /// The terms are for another fleet, host, account or request than the grant.
+    #[error("its terms are for another {0}")]
+    OtherTerms(&'static str),
+    /// The window is not within the terms.
+    #[error("its window is not within its terms")]
+    Window,
+    /// The terms changed after the host first saw the grant.
+    #[error("its terms or its beginning changed after this host first saw it")]
+    Changed,
+    /// It ended here before.
+    #[error("it ended on this host before")]
+    EndedBefore,
+    /// Longer than the host allows.
+    #[error("its window of {found} exceeds this host's ceiling of {ceiling}")]
+    TooLong {
+        /// The whole window.
+        found: Seconds,
+        /// What `host.toml` allows.
+        ceiling: Seconds,
+    },
+    /// Full root, and the host forbids it.
+    #[error("it grants full root, which this host's ceiling forbids")]
+    FullRoot,
+    /// An account out of bounds.
+    #[error("it is for account {0}, which this host's ceiling forbids")]
+    Account(UserName),
+    /// A group out of bounds.
+    #[error("it gives group {0}, which this host's ceiling forbids")]
+    Group(GroupName),
+    /// Too few signed reviews.
+    #[error("{found} valid signed reviews, this host's ceiling demands {needed}")]
+    Reviews {
+        /// Different reviewers with a valid approval of these very terms.
+        found: usize,
+        /// What `host.toml` demands.
+        needed: u32,
+    },
+}
+
+/// A grant that the host takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedGrant {
+    /// The grant as it came.
+    pub grant: Grant,
+    /// Its terms.
+    pub terms: CheckedTerms,
+    /// Who reviewed it.
+    pub reviewers: Vec<Principal>,
+}
+
+/// What a grant is judged by.
+pub struct Judge<'a> {
+    /// This fleet.
+    pub fleet: &'a FleetName,
+    /// This host.
+    pub me: &'a HostIdentity,
+    /// The host's ceiling.
+    pub ceiling: &'a Ceiling,
+    /// The roster, if one is at hand and valid.
+    pub roster: Option<&'a Verified<Roster>>,
+    /// All reviews that came with the bundle.
+    pub reviews: &'a [SignedReview],
+}
+
+impl Judge<'_> {
+    /// Judges one grant of one account. `memory` is what the host remembers of a grant of this id.
+    pub fn judge(
+        &self,
+        user: &UserName,
+        grant: &Grant,
+        memory: Option<&GrantMemory>,
+    ) -> Result<AcceptedGrant, Refusal> {
+        let terms = CheckedTerms::parse(&grant.terms)?;
+        self.check_identity(user, grant, &terms)?;
+        check_memory(grant, &terms, memory)?;
+        self.check_window(grant, &terms)?;
+        self.check_ceiling(&terms)?;
+        let reviewers = self.check_reviews(&terms)?;
+        Ok(AcceptedGrant { grant: grant.clone(), terms, reviewers })
+    }
+
+    fn check_identity(&self, user: &UserName, grant: &Grant, terms: &CheckedTerms) -> Result<(), Refusal> {
+        let same = [
+            ("fleet", terms.fleet == *self.fleet),
+            ("request", terms.request == grant.id),
+            ("account", terms.user == *user),
+            ("host", terms.hosts.contains(&self.me.host)),
+        ];
+        same.iter().find(|(_, same)| !same).map_or(Ok(()), |(what, _)| Err(Refusal::OtherTerms(what)))
+    }
+
+    fn check_window(&self, grant: &Grant, terms: &CheckedTerms) -> Result<(), Refusal> {
+        let longest = terms.max_window.0.saturating_add(terms.max_extension.0);
+        let length = grant.until.since(grant.from);
+        let within = grant.from >= terms.not_before
+            && grant.from <= terms.claim_by
+            && grant.until > grant.from
+            && length.0 <= longest;
+        if !within {
+            return Err(Refusal::Window);
+        }
+        if length > self.ceiling.max_window {
+            return Err(Refusal::TooLong { found: length, ceiling: self.ceiling.max_window });
+        }
+        Ok(())
+    }
+
+    fn check_ceiling(&self, terms: &CheckedTerms) -> Result<(), Refusal> {
+        let rights = &terms.rights;
+        if rights.is_full_root() && !self.ceiling.full_root {
+            return Err(Refusal::FullRoot);
+        }
+        let accounts = std::iter::once(&terms.user).chain(rights.sudo.iter().map(|rule| &rule.run_as));
+        if let Some(account) = accounts.into_iter().find(|a| self.ceiling.forbidden_accounts.contains(a)) {
+            return Err(Refusal::Account(account.clone()));
+        }
+        if let Some(group) = rights.groups.iter().find(|g| self.ceiling.forbidden_groups.contains(g)) {
+            return Err(Refusal::Group(group.clone()));
+        }
+        Ok(())
+    }
+
+    fn check_reviews(&self, terms: &CheckedTerms) -> Result<Vec<Principal>, Refusal> {
+        let reviewers: Vec<Principal> = self.reviewers_of(terms).into_iter().collect();
+        let needed = self.reviews_needed(terms);
+        if reviewers.len() < needed as usize {
+            return Err(Refusal::Reviews { found: reviewers.len(), needed });
+        }
+        Ok(reviewers)
+    }
+
+    /// Different people, not the requester, who approved these very terms with a key of theirs in the roster.
+    fn reviewers_of(&self, terms: &CheckedTerms) -> BTreeSet<Principal> {
+        let Some(roster) = self.roster else { return BTreeSet::new() };
+        self.reviews
+            .iter()
+            .filter(|review| crate::review::peek(review).is_ok_and(|s| s.terms == *terms.digest()))
+            .filter_map(|review| crate::review::verify(review, roster).ok())
+            .filter(|review| approves(review, terms))
+            .map(|review| review.reviewer.clone())
+            .collect()
+    }
+
+    /// The most that any right of the grant demands.
+    fn reviews_needed(&self, terms: &CheckedTerms) -> u32 {
+        let (needed, rights) = (&self.ceiling.reviews, &terms.rights);
+        let free = |matches: &dyn Fn(&crate::host_config::Unreviewed) -> bool| {
+            self.ceiling.unreviewed.iter().any(|u| u.user == terms.user && matches(u))
+        };
+        let login = rights.login.iter().filter(|_| !free(&|u| u.login)).map(|_| needed.login);
+        let sudo = rights
+            .sudo
+            .iter()
+            .filter(|rule| !free(&|u| u.sudo.as_ref() == Some(*rule)))
+            .map(|rule| if rule.is_full_root() { needed.root } else { needed.sudo });
+        let groups = rights.groups.iter().map(|_| needed.group);
+        login.chain(sudo).chain(groups).max().unwrap_or(0)
+    }
+}
+
+fn approves(review: &VerifiedReview, terms: &CheckedTerms) -> bool {
+    review.decision == ReviewDecision::Approve
+        && review.request == terms.request
+        && review.terms == *terms.digest()
+        && review.reviewer != terms.principal
+}
+
+fn check_memory(grant: &Grant, terms: &CheckedTerms, memory: Option<&GrantMemory>) -> Result<(), Refusal> {
+    match memory {
+        Some(m) if m.terms != *terms.digest() || m.from != grant.from => Err(Refusal::Changed),
+        Some(m) if m.ended => Err(Refusal::EndedBefore),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! `/etc/stint/host.toml`: who is managed, what is gated, and the host's own ceiling. Root's file; the broker never changes it.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::ids::{GroupName, UserName};
+use crate::rights::SudoRule;
+use crate::time::Seconds;
+
+/// The largest `host.toml`, in bytes.
+pub const MAX_HOST_CONFIG_BYTES: usize = 64 * 1024;
+
+/// The PAM services that are gated unless `host.toml` says otherwise.
+pub const DEFAULT_SERVICES: &[&str] =
+    &["sshd", "login", "su", "su-l", "sudo", "sudo-i", "doas", "cron", "atd", "polkit-1", "systemd-run0"];
+
+/// All of `host.toml`. Every part has a default, and the defaults are the strict ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HostConfig {
+    /// Who is managed, and where.
+    pub managed: Managed,
+    /// How long the host waits, and how old news may be.
+    pub limits: Limits,
+    /// What no grant may exceed.
+    pub ceiling: Ceiling,
+}
+
+/// Who is managed, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Managed {
+    /// Accounts from this uid up are managed. Never 0.
+    pub first_uid: u32,
+    /// Accounts that are not managed.
+    pub exempt_uids: Vec<u32>,
+    /// The break-glass account: exempt, and every use of it is recorded.
+    pub break_glass_uid: Option<u32>,
+    /// The PAM services that are gated.
+    pub services: Vec<String>,
+    /// Accounts that are gated for some services only (a standing login, sudo by grant).
+    pub only: Vec<OnlyServices>,
+    /// Whether root may log in over the network without a grant.
+    pub remote_root: bool,
+}
+
+/// An account that is gated for some services only.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnlyServices {
+    /// The account.
+    pub uid: u32,
+    /// Where it is gated.
+    pub services: Vec<String>,
+}
+
+/// How long the host waits, and how old news may be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The oldest news from the broker with which a grant still holds.
+    #[serde(deserialize_with = "duration")]
+    pub staleness: Seconds,
+    /// How long a session waits for the warden, in milliseconds.
+    pub register_timeout_ms: u32,
+}
+
+/// What no grant may exceed, whatever the broker says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ceiling {
+    /// The longest window, extensions included.
+    #[serde(deserialize_with = "duration")]
+    pub max_window: Seconds,
+    /// Whether full root may be granted at all.
+    pub full_root: bool,
+    /// How many signed reviews each kind of right needs.
+    pub reviews: ReviewsNeeded,
+    /// Accounts that no grant may be for, nor run commands as.
+    pub forbidden_accounts: Vec<UserName>,
+    /// Groups that no grant may give.
+    pub forbidden_groups: Vec<GroupName>,
+    /// Exact logins and commands that need no review.
+    pub unreviewed: Vec<Unreviewed>,
+}
+
+/// How many signed reviews each kind of right needs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReviewsNeeded {
+    /// A login.
+    pub login: u32,
+    /// An exact sudo command.
+    pub sudo: u32,
+    /// Full root.
+    pub root: u32,
+    /// A group.
+    pub group: u32,
+}
+
+/// A right that needs no review: a login by an account, or one exact sudo rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unreviewed {
+    /// The account that it is for.
+    pub user: UserName,
+    /// The login of that account.
+    #[serde(default)]
+    pub login: bool,
+    /// One exact sudo rule, written as in a grant.
+    #[serde(default)]
+    pub sudo: Option<SudoRule>,
+}
+
+impl Default for Managed {
+    fn default() -> Self {
+        Self {
+            first_uid: 1000,
+            exempt_uids: Vec::new(),
+            break_glass_uid: None,
+            services: DEFAULT_SERVICES.iter().map(|s| (*s).to_owned()).collect(),
+            only: Vec::new(),
+            remote_root: false,
+        }
+    }
+}
+impl Default for Limits {
+    fn default() -> Self {
+        Self { staleness: Seconds(15 * 60), register_timeout_ms: 500 }
+    }
+}
+impl Default for Ceiling {
+    fn default() -> Self {
+        Self {
+            max_window: Seconds(8 * 3600),
+            full_root: false,
+            reviews: ReviewsNeeded::default(),
+            forbidden_accounts: Vec::new(),
+            forbidden_groups: Vec::new(),
+            unreviewed: Vec::new(),
+        }
+    }
+}
+impl Default for ReviewsNeeded {
+    fn default() -> Self {
+        Self { login: 1, sudo: 1, root: 1, group: 1 }
+    }
+}
+
+/// What is wrong with `host.toml`, with the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfigError {
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong, and what to write.
+    pub message: String,
+}
+
+impl fmt::Display for HostConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "host.toml, line {line}: {}", self.message),
+            None => write!(f, "host.toml: {}", self.message),
+        }
+    }
+}
+impl std::error::Error for HostConfigError {}
+
+impl HostConfig {
+    /// Reads `host.toml`.
+    pub fn parse(text: &str) -> Result<Self, HostConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| HostConfigError {
+            line: e.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            message: e.message().to_owned(),
+        })?;
+        if config.managed.first_uid == 0 {
+            return Err(HostConfigError {
+                line: None,
+                message: "managed.first_uid must be at least 1".to_owned(),
+            });
+        }
+        Ok(config)
+    }
+
+    /// Whether logins and commands of an account through a PAM service need a grant.
+    pub fn gates(&self, uid: u32, service: &str) -> bool {
+        self.is_managed(uid) && {
+            let only = self.managed.only.iter().find(|o| o.uid == uid);
+            only.map_or(&self.managed.services, |o| &o.services).iter().any(|s| s == service)
+        }
+    }
+    /// Whether an account is managed at all.
+    pub fn is_managed(&self, uid: u32) -> bool {
+        // 65534 is nobody: no person logs in as it.
+        uid >= self.managed.first_uid
+            && uid != 65534
+            && !self.managed.exempt_uids.contains(&uid)
+            && self.managed.break_glass_uid != Some(uid)
+    }
+}
+
+/// `"15m"`, `"8h"`, `"1h 30m"`: a positive length of time in whole seconds.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map_err(serde::de::Error::custom)
+}
+
+/// Reads a length of time as people write it: `"90s"`, `"15m"`, `"1h 30m"`, `"2d"`.
+pub fn parse_duration(text: &str) -> Result<Seconds, String> {
+    let wrong =
+        || format!("{text:?} is not a length of time: write for instance \"15m\", \"1h 30m\" or \"8h\"");
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    u64::try_from(duration.as_secs())
+        .ok()
+        .filter(|s| *s > 0 && duration.subsec_nanos() == 0)
+        .map(Seconds)
+        .ok_or_else(wrong)
+}

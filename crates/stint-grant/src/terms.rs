@@ -1,0 +1,161 @@
+//! The terms of a grant: exactly what the host will enforce, as the requester asked for it and the reviewers signed it.
+//!
+//! Terms travel as the very text that was made once, inside the grant. Their digest is over that text, and the host enforces what
+//! that text says. So nobody has to produce the same bytes twice, and nothing outside the text can add to a right.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{
+    EntitlementName, Fingerprint, FleetName, GrantId, HostName, Principal, Sha256Hex, UserName,
+};
+use crate::rights::{RightError, Rights};
+use crate::strict::document;
+use crate::time::{Seconds, UnixTime};
+
+/// The largest terms, in bytes.
+pub const MAX_TERMS_BYTES: usize = 64 * 1024;
+
+document! {
+    /// What is asked for, reviewed, and enforced.
+    pub struct Terms {
+        /// The document's format.
+        pub format: u32,
+        /// The fleet.
+        pub fleet: FleetName,
+        /// The request; the grant on each host has the same id. Made at random, so no two requests have equal terms.
+        pub request: GrantId,
+        /// The entitlement that was asked for.
+        pub entitlement: EntitlementName,
+        /// The hosts, each by its full name.
+        pub hosts: Vec<HostName>,
+        /// Who gets the right.
+        pub principal: Principal,
+        /// The local account that it is for.
+        pub user: UserName,
+        /// What kind of work it is.
+        pub class: Class,
+        /// Why.
+        pub reason: String,
+        /// The ticket, if there is one.
+        pub ticket: Option<String>,
+        /// What is allowed.
+        pub rights: Rights,
+        /// SSH keys that a login must have used; empty means any that the host accepts.
+        pub credentials: Vec<Fingerprint>,
+        /// The window may not begin before this.
+        pub not_before: UnixTime,
+        /// The window must begin at or before this.
+        pub claim_by: UnixTime,
+        /// The longest window, without extensions.
+        pub max_window: Seconds,
+        /// The most that all extensions together may add.
+        pub max_extension: Seconds,
+        /// The oldest news from the broker that the right survives.
+        pub max_staleness: Seconds,
+        /// End sessions that were idle for this long.
+        pub idle_limit: Option<Seconds>,
+    }
+}
+
+/// What kind of work a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Planned work.
+    Routine,
+    /// Work on an incident.
+    Incident,
+    /// Without prior approval; review is owed afterwards.
+    BreakGlass,
+}
+
+/// Why terms were refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// Not the text of terms.
+    #[error("terms: {0}")]
+    Malformed(String),
+    /// A format that is not known.
+    #[error("terms: format {0} is not known here: update stint on this host")]
+    UnknownFormat(u32),
+    /// A right is malformed.
+    #[error("terms: {0}")]
+    Right(#[from] RightError),
+    /// No hosts, or one twice.
+    #[error("terms: the hosts must be listed, each once")]
+    Hosts,
+    /// A reason that is missing, too long, or holds control characters.
+    #[error("terms: the reason must have 1 to 500 printable characters, the ticket at most 100")]
+    Reason,
+    /// A window of no length, or one that cannot be claimed.
+    #[error("terms: the window has no length, or must be claimed before it may begin")]
+    Window,
+}
+
+/// Terms that were parsed from their text and hold together, with the digest of that text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedTerms {
+    terms: Terms,
+    digest: Sha256Hex,
+}
+
+impl std::ops::Deref for CheckedTerms {
+    type Target = Terms;
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+impl CheckedTerms {
+    /// Reads terms from their text, and checks all that can be checked without knowing the host.
+    pub fn parse(text: &str) -> Result<Self, TermsError> {
+        if text.len() > MAX_TERMS_BYTES {
+            return Err(TermsError::Malformed(format!("longer than {MAX_TERMS_BYTES} bytes")));
+        }
+        let terms: Terms = serde_json::from_str(text).map_err(|e| TermsError::Malformed(e.to_string()))?;
+        terms.check()?;
+        Ok(Self { terms, digest: digest_of(text) })
+    }
+    /// SHA-256 of the text: what a review signs.
+    pub fn digest(&self) -> &Sha256Hex {
+        &self.digest
+    }
+}
+
+/// SHA-256 of the text of some terms.
+pub fn digest_of(text: &str) -> Sha256Hex {
+    Sha256Hex::of(text.as_bytes())
+}
+
+impl Terms {
+    /// The format that is written.
+    pub const FORMAT: u32 = 1;
+
+    /// The one text of these terms, made once when the request is made.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("terms are plain data")
+    }
+
+    /// Checks the rules that need no knowledge of the host.
+    pub fn check(&self) -> Result<(), TermsError> {
+        if self.format != Self::FORMAT {
+            return Err(TermsError::UnknownFormat(self.format));
+        }
+        self.rights.check()?;
+        let mut hosts = self.hosts.clone();
+        hosts.sort();
+        hosts.dedup();
+        if hosts.is_empty() || hosts.len() != self.hosts.len() {
+            return Err(TermsError::Hosts);
+        }
+        let printable =
+            |s: &str, max: usize| (1..=max).contains(&s.chars().count()) && !s.chars().any(char::is_control);
+        if !printable(&self.reason, 500) || self.ticket.as_deref().is_some_and(|t| !printable(t, 100)) {
+            return Err(TermsError::Reason);
+        }
+        if self.max_window.0 == 0 || self.claim_by < self.not_before {
+            return Err(TermsError::Window);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The words for people, made in one place from the data.
+
+use crate::decision::{Denial, How, Permit};
+
+/// Escapes what a terminal would take for a command, so that no text from outside can drive one.
+pub fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+impl Denial {
+    /// One short word for logs and records.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoGrant => "no-grant",
+            Self::Ended { .. } => "ended",
+            Self::Refused { .. } => "refused-by-host",
+            Self::NotYet { .. } => "not-yet",
+            Self::NotCovered { .. } => "not-covered",
+            Self::Origin { .. } => "origin",
+            Self::Credential { .. } => "credential",
+            Self::Stale { .. } => "stale",
+            Self::Locked { .. } => "locked",
+            Self::Gate(_) => "gate",
+        }
+    }
+}
+
+impl std::fmt::Display for Denial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoGrant => write!(f, "you have no grant on this host. Ask for one: stint request create"),
+            Self::Ended { grant, how, at } => {
+                let how = match how {
+                    How::Expired => "ended".to_owned(),
+                    How::Ended => "was given back".to_owned(),
+                    How::Revoked { by: Some(by) } => format!("was revoked by {}", printable(by)),
+                    How::Revoked { by: None } => "was revoked".to_owned(),
+                    How::OnHost => "was ended on this host".to_owned(),
+                };
+                write!(f, "your grant {grant} {how} at {at}. Ask for a new one: stint request create")
+            }
+            Self::Refused { grant, cause } => {
+                write!(
+                    f,
+                    "this host refused your grant {grant}: {}. Tell its administrator",
+                    printable(cause)
+                )
+            }
+            Self::NotYet { grant, from } => write!(f, "your grant {grant} begins at {from}"),
+            Self::NotCovered { grant, wanted } => {
+                write!(
+                    f,
+                    "your grant {grant} does not cover {}. Ask for one that does: stint request create",
+                    printable(wanted)
+                )
+            }
+            Self::Origin { grant, origin: Some(ip) } => {
+                write!(f, "your grant {grant} does not allow logins from {ip}")
+            }
+            Self::Origin { grant, origin: None } => {
+                write!(
+                    f,
+                    "your grant {grant} allows logins from listed networks only, and this one's origin is not known"
+                )
+            }
+            Self::Credential { grant } => {
+                write!(
+                    f,
+                    "your grant {grant} names other SSH keys than the one that you used. Log in with a key that it names"
+                )
+            }
+            Self::Stale { age, limit } => write!(
+                f,
+                "this host last heard from its broker {age} ago, more than the {limit} that are allowed. Its administrator must restore the connection"
+            ),
+            Self::Locked { reason, lock } => {
+                write!(f, "locked: {} (lock {lock}). Ask your security team", printable(reason))
+            }
+            Self::Gate(cause) => write!(f, "{}", printable(cause)),
+        }
+    }
+}
+
+/// What a session says when it opens: `access until 14:40 UTC (40 min), grant ...`.
+pub fn welcome(permit: &Permit) -> String {
+    let until = permit
+        .until()
+        .to_timestamp()
+        .map_or_else(|| permit.until().to_string(), |t| t.strftime("%H:%M UTC").to_string());
+    let names: Vec<_> = permit.grants.iter().map(|g| format!("{} {}", g.entitlement, g.id)).collect();
+    format!("stint: access until {until} ({}): {}", permit.remaining(), names.join(", "))
+}
