@@ -1,0 +1,186 @@
+//! The image that all hosts share: built once from the machine's own apt configuration, then only read.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::LabError;
+use crate::deps::apt;
+use crate::run::{bounded, capture};
+
+const SUITE: &str = "bookworm";
+const CUSTOMISE: &str = include_str!("scripts/customise.sh");
+const PACKAGES: &[&str] = &[
+    "adduser",
+    "at",
+    "cron",
+    "dbus",
+    "dbus-user-session",
+    "init-system-helpers",
+    "iproute2",
+    "libnss-systemd",
+    "libpam-modules",
+    "libpam-runtime",
+    "libpam-systemd",
+    "login",
+    "netcat-openbsd",
+    "openssh-client",
+    "openssh-server",
+    "pamtester",
+    "passwd",
+    "polkitd",
+    "procps",
+    "psmisc",
+    "strace",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "tmux",
+    "util-linux",
+];
+
+/// The image's folder, built first when this recipe has none yet. A lock keeps two builders apart.
+pub(crate) fn ensure() -> Result<PathBuf, LabError> {
+    let cache = cache_dir();
+    fs::create_dir_all(&cache).map_err(LabError::file(&cache))?;
+    let image = cache.join(format!("base-{:016x}", recipe_hash()));
+    if image.is_dir() {
+        return Ok(image);
+    }
+    let lock_path = cache.join("lock");
+    let lock = File::create(&lock_path).map_err(LabError::file(&lock_path))?;
+    lock.lock().map_err(LabError::file(&lock_path))?;
+    if !image.is_dir() {
+        build(&cache, &image)?;
+    }
+    Ok(image)
+}
+
+fn cache_dir() -> PathBuf {
+    std::env::var_os("STINT_LAB_CACHE").map_or_else(|| PathBuf::from("/var/cache/stint-lab"), PathBuf::from)
+}
+
+/// A changed recipe is another image. Not a security hash: it names a cache entry.
+fn recipe_hash() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (SUITE, CUSTOMISE, PACKAGES).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn build(cache: &Path, image: &Path) -> Result<(), LabError> {
+    eprintln!("stint-lab: building the base image {} (once, about a minute)", image.display());
+    let work = cache.join(format!("building-{}", std::process::id()));
+    remove_tree(&work)?;
+    fs::create_dir_all(&work).map_err(LabError::file(&work))?;
+    let sources = cache.join(format!("sources-{}.list", std::process::id()));
+    let script = cache.join(format!("customise-{}.sh", std::process::id()));
+    write(&sources, machine_sources()?.as_bytes())?;
+    write(&script, CUSTOMISE.as_bytes())?;
+
+    let root = work.join("root");
+    let mut command = bounded(Duration::from_mins(15), "mmdebstrap");
+    command.args(["--quiet", "--variant=apt", "--mode=root", "--format=directory"]);
+    command.args([
+        r#"--aptopt=Acquire::Languages "none""#,
+        r#"--aptopt=APT::Install-Recommends "false""#,
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        "--dpkgopt=force-unsafe-io",
+    ]);
+    for setting in machine_acquire_settings()? {
+        command.arg(format!("--aptopt={setting}"));
+    }
+    command.arg(format!("--include={}", PACKAGES.join(",")));
+    command.arg(format!("--customize-hook=sh {} \"$1\"", script.display()));
+    command.arg(SUITE).arg(&root).arg(&sources);
+    command.env("LC_ALL", "C.UTF-8").env("TMPDIR", cache);
+    let built = capture(command)?.check("building the base image with mmdebstrap");
+
+    for path in [&sources, &script] {
+        fs::remove_file(path).map_err(LabError::file(path))?;
+    }
+    if let Err(error) = built {
+        remove_tree(&work)?;
+        return Err(error);
+    }
+    fs::rename(&root, image).map_err(LabError::file(image))?;
+    remove_tree(&work)
+}
+
+/// The Debian archives of this machine, as one-line sources. No mirror is named in our code.
+fn machine_sources() -> Result<String, LabError> {
+    for refresh in [false, true] {
+        if refresh {
+            apt(&["update", "-q"])?;
+        }
+        let mut command = bounded(Duration::from_mins(1), "apt-get");
+        command.args(["indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"]);
+        command.arg("Created-By: Packages");
+        let listed = capture(command)?.check("apt-get indextargets")?;
+        let sources: Vec<String> = listed.stdout.lines().filter_map(debian_source).collect();
+        if !sources.is_empty() {
+            return Ok(sources.join("\n") + "\n");
+        }
+    }
+    Err(LabError::State {
+        host: "base image".into(),
+        state: format!("without a package source: this machine's apt has no Debian {SUITE} archive; add one"),
+    })
+}
+
+fn debian_source(line: &str) -> Option<String> {
+    let [origin, uri, release, component] = line.split('|').collect::<Vec<_>>().try_into().ok()?;
+    (origin == "Debian" && release.starts_with(SUITE)).then(|| format!("deb {uri} {release} {component}"))
+}
+
+/// The machine's settings of how to fetch (proxies, date checks), which a mirror may need.
+fn machine_acquire_settings() -> Result<Vec<String>, LabError> {
+    let mut command = bounded(Duration::from_mins(1), "apt-config");
+    command.arg("dump");
+    let dump = capture(command)?.check("apt-config dump")?;
+    let wanted = |line: &&str| {
+        line.starts_with("Acquire::") && ["Proxy", "Check-"].iter().any(|key| line.contains(key))
+    };
+    Ok(dump
+        .stdout
+        .lines()
+        .filter(wanted)
+        .filter(|line| !line.ends_with("\"\";"))
+        .map(str::to_owned)
+        .collect())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+    File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(LabError::file(path))
+}
+
+fn remove_tree(path: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LabError::file(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::debian_source;
+
+    #[test]
+    fn a_debian_archive_of_the_suite_becomes_a_source() {
+        let line = "Debian|http://mirror.example/debian/|bookworm-updates|main";
+        assert_eq!(
+            debian_source(line).as_deref(),
+            Some("deb http://mirror.example/debian/ bookworm-updates main")
+        );
+    }
+
+    #[test]
+    fn archives_of_others_and_other_suites_are_left_out() {
+        assert_eq!(debian_source("Else|http://mirror.example/x/|bookworm|main"), None);
+        assert_eq!(debian_source("Debian|http://mirror.example/debian/|trixie|main"), None);
+        assert_eq!(debian_source("nonsense"), None);
+    }
+}

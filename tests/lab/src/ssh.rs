@@ -1,0 +1,115 @@
+//! Real ssh from the control side: commands, and interactive sessions on a terminal.
+
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::LabError;
+use crate::lab::Inner;
+use crate::run::{BOUND, Outcome, bounded, capture};
+use crate::wait::{poll, until};
+
+/// Only the lab's keys and host keys; messages at the level a person sees, which carries the banner of a denial.
+fn client(lab: &Inner, prefix: Command, user: &str, options: &[&str]) -> Command {
+    let mut command = lab.control(prefix, "ssh");
+    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=INFO"]);
+    command.args(["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
+    command.arg("-o").arg(format!("UserKnownHostsFile={}", lab.dir.join("known_hosts").display()));
+    command.args(options).arg("-i").arg(lab.key(user));
+    command.env_remove("SSH_AUTH_SOCK");
+    command
+}
+
+pub(crate) fn run(
+    lab: &Inner,
+    user: &str,
+    host: &str,
+    options: &[&str],
+    line: &str,
+) -> Result<Outcome, LabError> {
+    let mut command = client(lab, bounded(BOUND, "unshare"), user, options);
+    command.arg(format!("{user}@{host}")).arg(line);
+    capture(command)
+}
+
+/// An interactive login on a terminal of the host. Dropped, its client is ended.
+#[derive(Debug)]
+pub struct Session {
+    client: Child,
+    input: Option<ChildStdin>,
+    heard: Arc<Mutex<String>>,
+}
+
+impl Session {
+    pub(crate) fn open(lab: &Inner, user: &str, host: &str) -> Result<Self, LabError> {
+        let mut command = client(lab, Command::new("unshare"), user, &["-tt"]);
+        command.arg(format!("{user}@{host}"));
+        command.env("TERM", "dumb").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut client =
+            command.spawn().map_err(|source| LabError::Start { program: "ssh".into(), source })?;
+        let heard = Arc::new(Mutex::new(String::new()));
+        if let Some(stdout) = client.stdout.take() {
+            listen(stdout, Arc::clone(&heard));
+        }
+        if let Some(stderr) = client.stderr.take() {
+            listen(stderr, Arc::clone(&heard));
+        }
+        let input = client.stdin.take();
+        Ok(Self { client, input, heard })
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) -> Result<(), LabError> {
+        let typed = self.input.as_mut().map(|input| input.write_all(format!("{line}\n").as_bytes()));
+        match typed {
+            Some(Ok(())) => Ok(()),
+            Some(Err(source)) => Err(LabError::Start { program: "ssh (typing)".into(), source }),
+            None => Err(LabError::State { host: "the session".into(), state: "closed".into() }),
+        }
+    }
+
+    /// Everything that the terminal has shown so far, errors of the client included.
+    pub fn heard(&self) -> String {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until the terminal has shown this text, and gives all of what it has shown.
+    pub fn wait_for(&self, text: &str, bound: Duration) -> Result<String, LabError> {
+        let what = format!("the terminal to show {text:?}");
+        poll(&what, bound, || Some(self.heard()).filter(|heard| heard.contains(text))).inspect_err(|_| {
+            eprintln!("--- the terminal showed\n{}", self.heard());
+        })
+    }
+
+    /// True while the connection stands.
+    pub fn is_open(&mut self) -> bool {
+        matches!(self.client.try_wait(), Ok(None))
+    }
+
+    /// Waits until the host or the network has ended the connection.
+    pub fn wait_closed(&mut self, bound: Duration) -> Result<ExitStatus, LabError> {
+        until("the session to end", bound, || !self.is_open())?;
+        self.client.wait().map_err(|source| LabError::Start { program: "ssh".into(), source })
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // Both fail only when the client has ended already.
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+/// Collects what comes until the end of the stream.
+fn listen(mut stream: impl Read + Send + 'static, heard: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+        }
+    });
+}
