@@ -1,2 +1,4 @@
-//! See Cargo.toml.
+//! `stintd`: the warden, the courier, and the commands of the host itself.
+
+mod wire;
 fn main() {}

@@ -1,0 +1,38 @@
+//! What the courier and the warden say to each other over `/run/stint/courier.sock`: lines of JSON, both ways.
+//!
+//! The courier connects and carries; the warden believes nothing of what it brings but what is signed.
+
+use serde::{Deserialize, Serialize};
+use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::hosts::HostUpdate;
+
+/// Where the courier meets the warden (stream; root and group `stint`).
+pub(crate) const COURIER_SOCKET: &str = "/run/stint/courier.sock";
+/// The longest line, in bytes.
+pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// From the courier to the warden.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ToWarden {
+    /// A whole update as the broker sent it.
+    Update(Box<HostUpdate>),
+    /// The envelope of a newer pulse for the bundle at hand.
+    Pulse(String),
+    /// What the broker holds of the journal: asked after each connection, and the answer to each shipment.
+    HighWater(HighWater),
+    /// Whether the stream to the broker is open.
+    Connected(bool),
+}
+
+/// From the warden to the courier.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ToCourier {
+    /// A signed acknowledgement for `POST /v1/host/ack`: the envelope's text.
+    Acknowledge(String),
+    /// Records for `POST /v1/host/audit`.
+    Ship(ShipRecords),
+    /// An update was refused as a whole: the courier asks for a new one after a pause.
+    Refused(String),
+}

@@ -1,0 +1,65 @@
+//! The record: shipping and reading.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `POST /v1/host/audit` over mTLS: records that follow what the broker holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShipRecords {
+    /// The records' exact texts, in order, without newlines.
+    pub records: Vec<String>,
+    /// The newest signed checkpoint that covers no more than these records.
+    pub checkpoint: Option<String>,
+}
+
+/// The answer, and that of `GET /v1/host/audit`: what the broker holds durably and without a gap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HighWater {
+    /// The log's epoch.
+    pub epoch: u64,
+    /// How many records, from 0 without a gap.
+    pub size: u64,
+    /// The hash of the last one, hexadecimal; zeros if there is none.
+    pub hash: String,
+}
+
+/// `GET /v1/audit/hosts/{host}?from=N&limit=M`: a host's journal as the broker holds it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct JournalPage {
+    /// The host.
+    pub host: String,
+    /// Its identity key, base64.
+    pub identity_key: String,
+    /// The sequence number of the first record here.
+    pub from: u64,
+    /// The records' exact texts.
+    pub records: Vec<String>,
+    /// All checkpoints that end within or at this page.
+    pub checkpoints: Vec<String>,
+    /// How many records there are in all.
+    pub size: u64,
+}
+
+/// `GET /v1/events?from=N`: the broker's own events.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Rises by one.
+    pub seq: u64,
+    /// When (unix seconds).
+    pub at: i64,
+    /// Who did it: a principal, a host, or `broker`.
+    pub actor: String,
+    /// What kind of event.
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// The details.
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+    /// Hash of the event before, hexadecimal.
+    pub prev: String,
+    /// Hash of this event, hexadecimal.
+    pub hash: String,
+}

@@ -1,0 +1,71 @@
+//! Grants.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `GET /v1/grants/{id}`: a grant. `?wait_version=N` as for requests.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GrantView {
+    /// Its id; the request's too.
+    pub id: String,
+    /// Rises with each change.
+    pub version: u64,
+    /// `claimable`, `active`, `expired`, `ended`, `revoked`, `lapsed` (never claimed).
+    pub state: String,
+    /// Whose it is.
+    pub principal: String,
+    /// The local account.
+    pub user: String,
+    /// The entitlement.
+    pub entitlement: String,
+    /// The hosts.
+    pub hosts: Vec<String>,
+    /// By when it must be activated (unix seconds).
+    pub claim_by: i64,
+    /// When the window began (unix seconds).
+    pub from: Option<i64>,
+    /// When it ends (unix seconds).
+    pub until: Option<i64>,
+    /// How much can be added yet (seconds).
+    pub extension_left: u64,
+    /// Who ended or revoked it.
+    pub ended_by: Option<String>,
+    /// Why it was revoked.
+    pub end_reason: Option<String>,
+    /// On how many hosts the newest change took effect.
+    pub effect: Effect,
+}
+
+/// How far a change has come: `effective on 47 of 48 hosts in 0.8 s`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct Effect {
+    /// Each host that it concerns.
+    pub hosts: Vec<HostEffect>,
+}
+
+/// How far a change has come on one host.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct HostEffect {
+    /// The host.
+    pub host: String,
+    /// Milliseconds from the change to the host's signed acknowledgement; none yet if absent.
+    pub effective_after_ms: Option<u64>,
+    /// What the host said if it refused the grant.
+    pub refused: Option<String>,
+}
+
+/// `POST /v1/grants/{id}/revoke`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// Why.
+    pub reason: String,
+}
+
+/// `POST /v1/grants/{id}/extend`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extend {
+    /// How much longer (seconds).
+    pub by: u64,
+}

@@ -1,0 +1,122 @@
+//! Sign-in, users, the roster and the catalog.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `POST /v1/session`: sign in.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// Who.
+    pub user: String,
+    /// Their password.
+    pub password: String,
+    /// The six digits of now.
+    pub totp: String,
+}
+
+/// A short-lived token. `POST /v1/session/renew` gives a new one, until the session's own end; `DELETE /v1/session` ends it.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignedIn {
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+    /// When the token ends (unix seconds).
+    pub expires_at: i64,
+    /// When the session ends, renewed or not (unix seconds).
+    pub session_ends_at: i64,
+    /// Who is signed in.
+    pub principal: String,
+}
+
+/// `GET /v1/me`: who is signed in.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Me {
+    /// Who.
+    pub principal: String,
+    /// `requester`, `reviewer`, `security`, `administrator`, `auditor`.
+    pub roles: Vec<String>,
+    /// The fleet.
+    pub fleet: String,
+}
+
+/// `POST /v1/users` (administrator): a new user.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Their name.
+    pub name: String,
+    /// Their local account on hosts; the name itself if not given.
+    pub account: Option<String>,
+    /// Their roles.
+    pub roles: Vec<String>,
+}
+
+/// What the administrator hands to the new user, shown once.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct NewUserSecrets {
+    /// Their name.
+    pub name: String,
+    /// A first password, to be changed.
+    pub password: String,
+    /// The TOTP secret as an `otpauth://` URL.
+    pub totp_url: String,
+    /// The TOTP secret alone, base32.
+    pub totp_secret: String,
+}
+
+/// `POST /v1/me/password`: change one's own password.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The old one.
+    pub old: String,
+    /// The new one.
+    pub new: String,
+}
+
+/// `GET /v1/users`: a user.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct UserView {
+    /// Their name.
+    pub name: String,
+    /// Their local account on hosts.
+    pub account: String,
+    /// Their roles.
+    pub roles: Vec<String>,
+    /// Whether they may sign in.
+    pub enabled: bool,
+}
+
+/// `GET /v1/roster` and `PUT /v1/roster`: the signed roster as text.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RosterDocument {
+    /// The DSSE envelope.
+    pub envelope: String,
+}
+
+/// `GET /v1/root`: all roots, from the first, as text. Clients verify the roster from their own pin.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RootChain {
+    /// The DSSE envelopes, version 1 first.
+    pub envelopes: Vec<String>,
+}
+
+/// `GET /v1/entitlements`: what may be requested.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EntitlementView {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The hosts that it covers now.
+    pub hosts: Vec<String>,
+    /// What it allows, a line for each right.
+    pub allows: Vec<String>,
+    /// The longest window (seconds).
+    pub max_window: u64,
+    /// The most that extensions may add (seconds).
+    pub max_extension: u64,
+    /// Reviews needed.
+    pub reviews: u32,
+}
