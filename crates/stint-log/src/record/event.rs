@@ -1,0 +1,215 @@
+//! What a host writes down.
+//!
+//! A new kind is a new variant. A kind that stands is never given another meaning; readers that do not know it keep it
+//! as it is ([`super::Body::Other`]). `Option` fields are always written, as `null` where there is nothing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Hash;
+use crate::strict::present;
+
+/// What happened, with what belongs to it.
+///
+/// Grants, sessions and the like are named by their ids; `cause` holds the short code of a typed reason, not prose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "event", rename_all = "snake_case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "each field says what it is; the variants are explained")]
+pub enum Event {
+    /// The warden began its work.
+    AgentStarted { version: String, mode: Mode },
+    /// The warden ended in order.
+    AgentStopped { why: String },
+    /// The host was bound to a broker.
+    Enrolled { fleet: String, broker: String, identity_key: String },
+    /// A trust root was taken.
+    RootInstalled { version: u64, sha256: Hash },
+    /// A bundle was verified and is in force.
+    BundleInstalled { epoch: u64, version: u64, head: Hash, accepted: u32, refused: u32 },
+    /// A bundle as a whole was refused.
+    BundleRefused { cause: String, detail: String },
+    /// A generation of the gate was written.
+    GateWritten { generation: u64, head: Hash },
+    /// A lock came into force, on a user or on the host.
+    LockApplied {
+        lock: String,
+        #[serde(deserialize_with = "present")]
+        user: Option<String>,
+    },
+    /// A lock was lifted.
+    LockLifted {
+        lock: String,
+        #[serde(deserialize_with = "present")]
+        user: Option<String>,
+    },
+
+    /// A grant in the bundle holds before the host's ceiling.
+    GrantAccepted { grant: String, user: String, ends: i64 },
+    /// A grant in the bundle was refused; the rest of the bundle stands.
+    GrantRefused { grant: String, cause: String },
+    /// Login, sudo and the like: what the gate said.
+    Decision {
+        service: String,
+        user: String,
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        verdict: Verdict,
+        cause: String,
+    },
+
+    /// A session was registered.
+    SessionOpened {
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        user: String,
+        service: String,
+        session: String,
+        pid: u32,
+        #[serde(deserialize_with = "present")]
+        tty: Option<String>,
+        #[serde(deserialize_with = "present")]
+        origin: Option<String>,
+        #[serde(deserialize_with = "present")]
+        ends: Option<i64>,
+    },
+    /// A process was moved into a scope of its own before it became another user.
+    SessionMoved {
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        user: String,
+        pid: u32,
+        scope: String,
+    },
+    /// A session ended by itself.
+    SessionClosed {
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        user: String,
+        session: String,
+    },
+    /// A session was ended by the warden.
+    SessionTerminated { grant: String, user: String, session: String, how: String },
+    /// Processes were killed.
+    ProcessesKilled { grant: String, scope: String, count: u32, how: String, took_ms: u64 },
+
+    /// A sudoers drop-in was put into place.
+    DropInWritten { grant: String, path: String, sha256: Hash },
+    /// A sudoers drop-in was not written.
+    DropInRefused { grant: String, cause: String, detail: String },
+    /// A sudoers drop-in was taken away.
+    DropInRemoved { grant: String, path: String },
+
+    /// The user was told how much time is left.
+    WindowWarned { grant: String, user: String, minutes_left: u32 },
+    /// The end of the window moved.
+    WindowExtended { grant: String, from: i64, to: i64 },
+    /// The right ended.
+    WindowEnded { grant: String, how: Ending },
+    /// What the end of a grant left, after the last scan.
+    Receipt {
+        grant: String,
+        sessions: u32,
+        killed: u32,
+        removed: Vec<String>,
+        reported: Vec<String>,
+        not_excluded: Vec<String>,
+        took_ms: u64,
+        clean: bool,
+    },
+
+    /// The mode changed, by whom and why.
+    ModeChanged { from: Mode, to: Mode, by: String, why: String },
+    /// The wall clock moved against the time that elapsed.
+    ClockJumped { seconds: i64 },
+    /// The stored floor of time was lowered.
+    FloorLowered { from: i64, to: i64, by: String },
+    /// Something that should reach a person: tampering, a rollback, a second stream.
+    Alarm { what: String, detail: String },
+    /// Records were lost to damage, in this epoch or an older one; the bytes were put aside, not deleted.
+    ///
+    /// `from` and `to` are the first and the last sequence number that cannot be read.
+    Gap { epoch: u64, from: u64, to: u64, why: String },
+    /// Nothing else happened; silence would show.
+    Heartbeat {},
+}
+
+/// How the host treats its own verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Installed, decides nothing.
+    Inert,
+    /// Decides and records, never denies.
+    Observe,
+    /// Decides.
+    Enforce,
+}
+
+/// What the gate said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Let in.
+    Allow,
+    /// Kept out.
+    Deny,
+    /// Would have been kept out, in observe mode.
+    WouldDeny,
+    /// Not for the gate to decide.
+    Ignore,
+}
+
+/// How a right came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its window was over.
+    Expired,
+    /// Its holder gave it back.
+    Ended,
+    /// It was revoked.
+    Revoked,
+    /// A lock came down on it.
+    Locked,
+    /// It is not in the newest bundle.
+    Withdrawn,
+    /// The host was without fresh word for too long.
+    Stale,
+}
+
+impl Event {
+    /// The name of the kind, as it is written.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::AgentStarted { .. } => "agent_started",
+            Self::AgentStopped { .. } => "agent_stopped",
+            Self::Enrolled { .. } => "enrolled",
+            Self::RootInstalled { .. } => "root_installed",
+            Self::BundleInstalled { .. } => "bundle_installed",
+            Self::BundleRefused { .. } => "bundle_refused",
+            Self::GateWritten { .. } => "gate_written",
+            Self::LockApplied { .. } => "lock_applied",
+            Self::LockLifted { .. } => "lock_lifted",
+            Self::GrantAccepted { .. } => "grant_accepted",
+            Self::GrantRefused { .. } => "grant_refused",
+            Self::Decision { .. } => "decision",
+            Self::SessionOpened { .. } => "session_opened",
+            Self::SessionMoved { .. } => "session_moved",
+            Self::SessionClosed { .. } => "session_closed",
+            Self::SessionTerminated { .. } => "session_terminated",
+            Self::ProcessesKilled { .. } => "processes_killed",
+            Self::DropInWritten { .. } => "drop_in_written",
+            Self::DropInRefused { .. } => "drop_in_refused",
+            Self::DropInRemoved { .. } => "drop_in_removed",
+            Self::WindowWarned { .. } => "window_warned",
+            Self::WindowExtended { .. } => "window_extended",
+            Self::WindowEnded { .. } => "window_ended",
+            Self::Receipt { .. } => "receipt",
+            Self::ModeChanged { .. } => "mode_changed",
+            Self::ClockJumped { .. } => "clock_jumped",
+            Self::FloorLowered { .. } => "floor_lowered",
+            Self::Alarm { .. } => "alarm",
+            Self::Gap { .. } => "gap",
+            Self::Heartbeat {} => "heartbeat",
+        }
+    }
+}
