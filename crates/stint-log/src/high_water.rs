@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn a_first_record_with_something_before_it_is_an_alarm() {
+        let header = Header { prev: Hash::of(b"x"), ..Record::parse(&journal(1, 1, 0)[0]).unwrap().header };
+        let bytes = header.write(&Event::Heartbeat {}).unwrap();
+        let refused = Err(Refused::BrokenChain { epoch: 1, seq: 0 });
+        assert_eq!(Receiver::default().take(&bytes), refused);
+        assert_eq!(holding(&journal(0, 2, 0)).take(&bytes), refused);
+    }
+
+    #[test]
     fn a_mark_at_the_largest_number_does_not_overflow() {
         let mark = HighWater { epoch: u64::MAX, seq: u64::MAX, hash: Hash::ZERO };
         let bytes = &journal(u64::MAX, 1, 0)[0];

@@ -143,6 +143,18 @@ fn two_signed_pasts_do_not_both_verify() {
 }
 
 #[test]
+fn a_false_checkpoint_is_found_wherever_it_stands_among_true_ones() {
+    let (records, _) = journal(8);
+    let mut liar = start();
+    (0..4).for_each(|i| drop(liar.append(&event(i + 50), 1000, BOOT).unwrap()));
+    for place in 0..=3 {
+        let mut signed = checkpoints(&[8, 2, 6]);
+        signed.insert(place, liar.sign(&key()));
+        assert_eq!(check(&records, &signed), Err(Fault::RootMismatch { size: 4 }), "at place {place}");
+    }
+}
+
+#[test]
 fn an_unreadable_record_is_named_by_its_place() {
     let (mut records, _) = journal(3);
     records[1] = b"{}".to_vec();
