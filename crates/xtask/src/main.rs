@@ -1,2 +1,64 @@
-//! See Cargo.toml.
-fn main() {}
+//! The project's own tasks: `cargo xtask --help`.
+//!
+//! Each command does its own set-up and says what it does; a command that stops says which step did not hold. All run
+//! as root on Debian, since hosts are booted.
+
+mod ci;
+mod compile;
+mod dist;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "stint's own tasks. Run as root on a Debian machine.")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the other tasks need: Debian packages and the musl target. Quick when all is there.
+    Setup,
+    /// Build the static programs and the PAM module.
+    Build {
+        /// Optimised, as shipped. Takes about a quarter of an hour.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Build the Debian packages into target/dist.
+    Dist {
+        /// Optimised, as shipped. Takes about a quarter of an hour.
+        #[arg(long)]
+        release: bool,
+    },
+    /// Set up, build the packages, run all tests, hosts included.
+    Test {
+        /// Only tests whose names contain this.
+        filter: Option<String>,
+    },
+    /// Format, lints, licences, and all tests: what the project's CI runs.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Setup => setup::all(),
+        Task::Build { release } => setup::all().and_then(|()| compile::all(release).map(drop)),
+        Task::Dist { release } => setup::all().and_then(|()| dist::packages(release).map(drop)),
+        Task::Test { filter } => return test::run(filter.as_deref()),
+        Task::Ci => return ci::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What CI runs: format, lints, licences, then all tests, counted together.
+
+use std::process::ExitCode;
+
+use crate::compile::MUSL;
+use crate::setup::CARGO_DENY;
+use crate::shell::{TaskError, cargo, output, step};
+use crate::test::Count;
+use crate::{setup, test};
+
+const NATIVE: &[&str] = &["stint-pam", "xtask", "stint-lab", "stint-e2e"];
+
+/// `cargo xtask ci`.
+pub(crate) fn run() -> ExitCode {
+    let mut count = Count::default();
+    let ready = setup::all();
+    count.step(&ready);
+    if ready.is_ok() {
+        count.step(&step("format", cargo().args(["fmt", "--all", "--check"])));
+        count.step(&lints());
+        count.step(&licences());
+        test::all(None, &mut count);
+    }
+    count.close()
+}
+
+/// Lints of every target, tests too; a warning is an error.
+fn lints() -> Result<(), TaskError> {
+    let mut programs = cargo();
+    programs.args(["clippy", "--locked", "--workspace", "--all-targets", "--target", MUSL]);
+    let mut native = cargo();
+    native.args(["clippy", "--locked", "--all-targets"]);
+    for package in NATIVE {
+        programs.args(["--exclude", package]);
+        native.args(["-p", package]);
+    }
+    step("lints of the static programs and the pure crates", programs.args(["--", "-D", "warnings"]))?;
+    step("lints of the PAM module, the lab and the tasks", native.args(["--", "-D", "warnings"]))
+}
+
+/// Licences, bans and sources always; advisories only where their database is at hand, and saying so where it is not.
+fn licences() -> Result<(), TaskError> {
+    let mut deny = CARGO_DENY.ensure()?;
+    step("licences, bans and sources", deny.args(["--locked", "check", "licenses", "bans", "sources"]))?;
+    let mut advisories = CARGO_DENY.ensure()?;
+    advisories.args(["--locked", "check", "--disable-fetch", "advisories"]);
+    if advisory_database_is_there() {
+        step("advisories", &mut advisories)
+    } else {
+        eprintln!("==> advisories: NOT CHECKED, their database is not at hand (`cargo deny fetch` gets it)");
+        Ok(())
+    }
+}
+
+fn advisory_database_is_there() -> bool {
+    let home = std::env::var_os("CARGO_HOME").or_else(|| {
+        let home = std::env::var_os("HOME")?;
+        Some(std::path::Path::new(&home).join(".cargo").into_os_string())
+    });
+    home.and_then(|home| output("ls", &[std::path::Path::new(&home).join("advisory-dbs").as_os_str()]))
+        .is_some_and(|list| !list.trim().is_empty())
+}
