@@ -32,6 +32,9 @@ pub struct JournalPage {
     pub host: String,
     /// Its identity key, base64.
     pub identity_key: String,
+    /// The log's epoch: the newest one if the query did not name another.
+    #[serde(default)]
+    pub epoch: u64,
     /// The sequence number of the first record here.
     pub from: u64,
     /// The records' exact texts.
@@ -60,6 +63,18 @@ pub struct EventView {
     pub detail: serde_json::Value,
     /// Hash of the event before, hexadecimal.
     pub prev: String,
-    /// Hash of this event, hexadecimal.
+    /// Hash of this event, hexadecimal: see [`EventView::computed_hash`].
     pub hash: String,
+}
+
+impl EventView {
+    /// SHA-256 of the JSON list `[seq, at, actor, kind, subject, detail, prev]`, without blanks, in hexadecimal. It equals `hash` if
+    /// nobody changed the event; the first event's `prev` is 64 zeros.
+    pub fn computed_hash(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let list = serde_json::json!([
+            self.seq, self.at, self.actor, self.kind, self.subject, self.detail, self.prev
+        ]);
+        data_encoding::HEXLOWER.encode(&Sha256::digest(list.to_string().as_bytes()))
+    }
 }

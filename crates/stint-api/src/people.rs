@@ -87,6 +87,18 @@ pub struct UserView {
     pub enabled: bool,
 }
 
+/// `PATCH /v1/users/{name}` (administrator): what is absent stays.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChangeUser {
+    /// Their local account on hosts, for requests from now on.
+    pub account: Option<String>,
+    /// Their roles.
+    pub roles: Option<Vec<String>>,
+    /// Whether they may sign in.
+    pub enabled: Option<bool>,
+}
+
 /// `GET /v1/roster` and `PUT /v1/roster`: the signed roster as text.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +112,27 @@ pub struct RosterDocument {
 pub struct RootChain {
     /// The DSSE envelopes, version 1 first.
     pub envelopes: Vec<String>,
+}
+
+/// `PUT /v1/root` (administrator): the next root, signed offline by the thresholds of the current one and of its own.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NextRoot {
+    /// The DSSE envelope.
+    pub envelope: String,
+}
+
+/// `GET /v1/health`: the broker answers, and its database too.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+    /// The fleet.
+    pub fleet: String,
+    /// The broker's version.
+    pub version: String,
+    /// When the current root ends (unix seconds).
+    pub root_expires_at: i64,
 }
 
 /// `GET /v1/entitlements`: what may be requested.
