@@ -10,7 +10,6 @@ use crate::LabError;
 use crate::deps::apt;
 use crate::run::{bounded, capture};
 
-const SUITE: &str = "bookworm";
 const CUSTOMISE: &str = include_str!("scripts/customise.sh");
 const PACKAGES: &[&str] = &[
     "adduser",
@@ -41,11 +40,30 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
+/// The release of Debian that this machine runs, by its name. Hosts run the same, since the PAM module is built against
+/// this machine's libc.
+fn suite() -> Result<String, LabError> {
+    let path = "/etc/os-release";
+    let text = fs::read_to_string(path).map_err(LabError::file(path))?;
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(line.trim_matches('"').to_owned())
+    };
+    match (value("ID").as_deref(), value("VERSION_CODENAME")) {
+        (Some("debian"), Some(codename)) => Ok(codename),
+        _ => Err(LabError::State {
+            host: "this machine".into(),
+            state: "not a Debian release; the lab needs one to build its hosts from".into(),
+        }),
+    }
+}
+
 /// The image's folder, built first when this recipe has none yet. A lock keeps two builders apart.
 pub(crate) fn ensure() -> Result<PathBuf, LabError> {
     let cache = cache_dir();
     fs::create_dir_all(&cache).map_err(LabError::file(&cache))?;
-    let image = cache.join(format!("base-{:016x}", recipe_hash()));
+    let suite = suite()?;
+    let image = cache.join(format!("base-{suite}-{:016x}", recipe_hash()));
     if image.is_dir() {
         return Ok(image);
     }
@@ -53,7 +71,7 @@ pub(crate) fn ensure() -> Result<PathBuf, LabError> {
     let lock = File::create(&lock_path).map_err(LabError::file(&lock_path))?;
     lock.lock().map_err(LabError::file(&lock_path))?;
     if !image.is_dir() {
-        build(&cache, &image)?;
+        build(&suite, &cache, &image)?;
     }
     Ok(image)
 }
@@ -65,18 +83,18 @@ fn cache_dir() -> PathBuf {
 /// A changed recipe is another image. Not a security hash: it names a cache entry.
 fn recipe_hash() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (SUITE, CUSTOMISE, PACKAGES).hash(&mut hasher);
+    (CUSTOMISE, PACKAGES).hash(&mut hasher);
     hasher.finish()
 }
 
-fn build(cache: &Path, image: &Path) -> Result<(), LabError> {
+fn build(suite: &str, cache: &Path, image: &Path) -> Result<(), LabError> {
     eprintln!("stint-lab: building the base image {} (once, about a minute)", image.display());
     let work = cache.join(format!("building-{}", std::process::id()));
     remove_tree(&work)?;
     fs::create_dir_all(&work).map_err(LabError::file(&work))?;
     let sources = cache.join(format!("sources-{}.list", std::process::id()));
     let script = cache.join(format!("customise-{}.sh", std::process::id()));
-    write(&sources, machine_sources()?.as_bytes())?;
+    write(&sources, machine_sources(suite)?.as_bytes())?;
     write(&script, CUSTOMISE.as_bytes())?;
 
     let root = work.join("root");
@@ -95,7 +113,7 @@ fn build(cache: &Path, image: &Path) -> Result<(), LabError> {
     }
     command.arg(format!("--include={}", PACKAGES.join(",")));
     command.arg(format!("--customize-hook=sh {} \"$1\"", script.display()));
-    command.arg(SUITE).arg(&root).arg(&sources);
+    command.arg(suite).arg(&root).arg(&sources);
     command.env("LC_ALL", "C.UTF-8").env("TMPDIR", cache);
     let built = capture(command)?.check("building the base image with mmdebstrap");
 
@@ -111,7 +129,7 @@ fn build(cache: &Path, image: &Path) -> Result<(), LabError> {
 }
 
 /// The Debian archives of this machine, as one-line sources. No mirror is named in our code.
-fn machine_sources() -> Result<String, LabError> {
+fn machine_sources(suite: &str) -> Result<String, LabError> {
     for refresh in [false, true] {
         if refresh {
             apt(&["update", "-q"])?;
@@ -120,20 +138,21 @@ fn machine_sources() -> Result<String, LabError> {
         command.args(["indextargets", "--format", "$(ORIGIN)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"]);
         command.arg("Created-By: Packages");
         let listed = capture(command)?.check("apt-get indextargets")?;
-        let sources: Vec<String> = listed.stdout.lines().filter_map(debian_source).collect();
+        let sources: Vec<String> =
+            listed.stdout.lines().filter_map(|line| debian_source(suite, line)).collect();
         if !sources.is_empty() {
             return Ok(sources.join("\n") + "\n");
         }
     }
     Err(LabError::State {
         host: "base image".into(),
-        state: format!("without a package source: this machine's apt has no Debian {SUITE} archive; add one"),
+        state: format!("without a package source: this machine's apt has no Debian {suite} archive; add one"),
     })
 }
 
-fn debian_source(line: &str) -> Option<String> {
+fn debian_source(suite: &str, line: &str) -> Option<String> {
     let [origin, uri, release, component] = line.split('|').collect::<Vec<_>>().try_into().ok()?;
-    (origin == "Debian" && release.starts_with(SUITE)).then(|| format!("deb {uri} {release} {component}"))
+    (origin == "Debian" && release.starts_with(suite)).then(|| format!("deb {uri} {release} {component}"))
 }
 
 /// The machine's settings of how to fetch (proxies, date checks), which a mirror may need.
@@ -172,15 +191,15 @@ mod tests {
     fn a_debian_archive_of_the_suite_becomes_a_source() {
         let line = "Debian|http://mirror.example/debian/|bookworm-updates|main";
         assert_eq!(
-            debian_source(line).as_deref(),
+            debian_source("bookworm", line).as_deref(),
             Some("deb http://mirror.example/debian/ bookworm-updates main")
         );
     }
 
     #[test]
     fn archives_of_others_and_other_suites_are_left_out() {
-        assert_eq!(debian_source("Else|http://mirror.example/x/|bookworm|main"), None);
-        assert_eq!(debian_source("Debian|http://mirror.example/debian/|trixie|main"), None);
-        assert_eq!(debian_source("nonsense"), None);
+        assert_eq!(debian_source("bookworm", "Else|http://mirror.example/x/|bookworm|main"), None);
+        assert_eq!(debian_source("bookworm", "Debian|http://mirror.example/debian/|trixie|main"), None);
+        assert_eq!(debian_source("bookworm", "nonsense"), None);
     }
 }
