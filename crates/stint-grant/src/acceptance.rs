@@ -62,6 +62,9 @@ pub enum Refusal {
     /// A group out of bounds.
     #[error("it gives group {0}, which this host's ceiling forbids")]
     Group(GroupName),
+    /// It asks for something that this version cannot enforce and undo.
+    #[error("it needs {0}, which this version of stint cannot give: update stint on this host")]
+    Unsupported(&'static str),
     /// Too few signed reviews.
     #[error("{found} valid signed reviews, this host's ceiling demands {needed}")]
     Reviews {
@@ -151,6 +154,12 @@ impl Judge<'_> {
         }
         if let Some(group) = rights.groups.iter().find(|g| self.ceiling.forbidden_groups.contains(g)) {
             return Err(Refusal::Group(group.clone()));
+        }
+        if !rights.groups.is_empty() {
+            return Err(Refusal::Unsupported("groups"));
+        }
+        if terms.idle_limit.is_some() {
+            return Err(Refusal::Unsupported("an idle limit"));
         }
         Ok(())
     }

@@ -26,14 +26,24 @@ pub trait Document: DeserializeOwned {
     fn format(&self) -> u32;
 }
 
-document! {
-    /// The envelope as it is written.
-    pub struct Envelope {
-        pub payloadType: String,
-        pub payload: String,
-        pub signatures: Vec<EnvelopeSignature>,
+/// The envelope in DSSE's own spelling.
+mod envelope {
+    #![allow(non_snake_case)]
+    use super::{EnvelopeSignature, document};
+    document! {
+        /// The envelope as it is written.
+        pub struct Envelope {
+            /// What kind of document the payload is.
+            pub payloadType: String,
+            /// The payload in base64.
+            pub payload: String,
+            /// The signatures over both.
+            pub signatures: Vec<EnvelopeSignature>,
+        }
     }
 }
+pub use envelope::Envelope;
+
 document! {
     /// One signature in an envelope. The key id only finds the key; it proves nothing.
     pub struct EnvelopeSignature {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use sha2::Digest;
 
 /// A name that is not allowed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +125,17 @@ name!(
 impl Sha256Hex {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        use sha2::Digest;
-        Self(data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(bytes)))
+        Self::from_digest(&sha2::Sha256::digest(bytes).into())
+    }
+    /// A digest that was made already.
+    pub fn from_digest(digest: &[u8; 32]) -> Self {
+        Self(data_encoding::HEXLOWER.encode(digest))
+    }
+}
+
+impl KeyId {
+    /// The id of a raw public key.
+    pub fn of(key: &[u8; 32]) -> Self {
+        Self(data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(key)))
     }
 }

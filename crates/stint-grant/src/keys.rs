@@ -4,7 +4,6 @@ use std::fmt;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::Digest;
 
 use crate::ids::KeyId;
 
@@ -40,8 +39,7 @@ impl PublicKey {
     }
     /// SHA-256 of the raw key.
     pub fn id(&self) -> KeyId {
-        KeyId::new(data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(self.0.as_bytes())))
-            .expect("a digest in hex")
+        KeyId::of(self.0.as_bytes())
     }
     /// Whether `signature` is this key's over `message`; strict, so that each key and message has few valid signatures.
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {

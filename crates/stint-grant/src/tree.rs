@@ -26,7 +26,7 @@ fn node(left: &Hash, right: &Hash) -> Hash {
 }
 
 fn hex(hash: &Hash) -> Sha256Hex {
-    Sha256Hex::new(data_encoding::HEXLOWER.encode(hash)).expect("a digest in hex")
+    Sha256Hex::from_digest(hash)
 }
 
 /// Each level of the tree from the leaves up. An odd node goes up as it is, which is RFC 6962's tree for every size.

@@ -100,7 +100,7 @@ impl std::fmt::Display for SudoRule {
                 match arguments {
                     Arguments::Any => f.write_str(" (any arguments)")?,
                     Arguments::Exact(list) => {
-                        list.iter().try_for_each(|a| write!(f, " {}", a.escape_debug()))?
+                        list.iter().try_for_each(|a| write!(f, " {}", a.escape_debug()))?;
                     }
                 }
             }
