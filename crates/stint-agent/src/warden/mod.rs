@@ -1,0 +1,3 @@
+//! The warden: root, no network. It verifies what the courier brings, enforces it, and records it.
+
+pub(crate) mod live;
