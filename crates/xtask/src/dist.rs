@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use crate::compile;
+use crate::compile::{self, Build};
 use crate::setup::CARGO_DEB;
 use crate::shell::{TaskError, output, root, step};
 
@@ -20,10 +20,10 @@ pub(crate) struct Packages {
 }
 
 /// Builds the programs and the packages into target/dist.
-pub(crate) fn packages(release: bool) -> Result<Packages, TaskError> {
+pub(crate) fn packages(build: Build) -> Result<Packages, TaskError> {
     // The packager is compiled beside the workspace: on a cold machine each has times at which it uses one core.
     let packager = thread::spawn(|| CARGO_DEB.ensure().map(drop));
-    let built = compile::all(release)?;
+    let built = compile::all(build)?;
     packager.join().unwrap_or_else(|_| Err(TaskError::Other("installing cargo-deb: panicked".into())))?;
 
     let dist = root().join("target/dist");
@@ -40,7 +40,7 @@ pub(crate) fn packages(release: bool) -> Result<Packages, TaskError> {
         let mut deb = CARGO_DEB.ensure()?;
         deb.args(["--quiet", "--no-build", "--no-strip", "--package", "xtask", "--variant", variant]);
         deb.arg("--output").arg(dist.join(file));
-        if !release {
+        if build != Build::Release {
             deb.args(["--fast", "--compress-type", "gz"]);
         }
         step(&format!("packaging {file}"), &mut deb)?;

@@ -6,6 +6,7 @@
 mod ci;
 mod compile;
 mod dist;
+mod hosts;
 mod setup;
 mod shell;
 mod test;
@@ -13,6 +14,8 @@ mod test;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::compile::Build;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "stint's own tasks. Run as root on a Debian machine.")]
@@ -42,6 +45,13 @@ enum Task {
         /// Only tests whose names contain this.
         filter: Option<String>,
     },
+    /// The whole story of one grant on a booted host, each step with what really happened.
+    Demo,
+    /// Time the account call, sudo, the end of a window and a revocation; writes target/bench.
+    Bench {
+        /// Only these: account, sudo, end, revoke.
+        names: Vec<String>,
+    },
     /// Format, lints, licences, and all tests: what the project's CI runs.
     Ci,
 }
@@ -49,8 +59,14 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Setup => setup::all(),
-        Task::Build { release } => setup::all().and_then(|()| compile::all(release).map(drop)),
-        Task::Dist { release } => setup::all().and_then(|()| dist::packages(release).map(drop)),
+        Task::Build { release } => {
+            setup::all().and_then(|()| compile::all(Build::from_flag(release)).map(drop))
+        }
+        Task::Dist { release } => {
+            setup::all().and_then(|()| dist::packages(Build::from_flag(release)).map(drop))
+        }
+        Task::Demo => hosts::demo(),
+        Task::Bench { names } => hosts::bench(&names),
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Ci => return ci::run(),
     };

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::compile::MUSL;
+use crate::compile::{Build, MUSL};
+use crate::hosts::tell;
 use crate::shell::{TaskError, cargo};
 use crate::{dist, setup};
 
@@ -70,14 +71,12 @@ pub(crate) fn all(filter: Option<&str>, count: &mut Count) {
     }
     suite("tests of the PAM module, the lab and the tasks", &mut native, filter, count);
 
-    let packages = dist::packages(false);
+    let packages = dist::packages(Build::Test);
     match packages {
         Ok(packages) => {
             let mut hosts = cargo();
             hosts.args(["test", "--locked", "--no-fail-fast", "-p", HOSTS]);
-            hosts.env("STINT_HOST_DEB", &packages.host);
-            hosts.env("STINT_CLI_DEB", &packages.cli).env("STINT_BROKER_DEB", &packages.broker);
-            suite("end to end on booted hosts", &mut hosts, filter, count);
+            suite("end to end on booted hosts", tell(&mut hosts, &packages), filter, count);
         }
         Err(error) => count.step(&Err(error)),
     }

@@ -1,0 +1,34 @@
+//! The demo and the benches: programs of `stint-e2e` that work on booted hosts, given the packages.
+
+use std::process::Command;
+
+use crate::compile::Build;
+use crate::dist::{self, Packages};
+use crate::setup;
+use crate::shell::{TaskError, cargo, step};
+
+const HARNESS: &str = "stint-e2e";
+
+/// `cargo xtask demo`.
+pub(crate) fn demo() -> Result<(), TaskError> {
+    setup::all()?;
+    let packages = dist::packages(Build::Test)?;
+    let mut demo = cargo();
+    demo.args(["run", "--quiet", "--locked", "-p", HARNESS, "--bin", "stint-demo"]);
+    step("the demo", tell(&mut demo, &packages))
+}
+
+/// `cargo xtask bench [NAME...]`.
+pub(crate) fn bench(names: &[String]) -> Result<(), TaskError> {
+    setup::all()?;
+    let packages = dist::packages(Build::Bench)?;
+    let mut bench = cargo();
+    bench.args(["run", "--quiet", "--locked", "--release", "-p", HARNESS, "--bin", "stint-bench", "--"]);
+    step("the benches", tell(bench.args(names), &packages))
+}
+
+/// Tells the harness where the packages are.
+pub(crate) fn tell<'a>(command: &'a mut Command, packages: &Packages) -> &'a mut Command {
+    command.env("STINT_HOST_DEB", &packages.host);
+    command.env("STINT_CLI_DEB", &packages.cli).env("STINT_BROKER_DEB", &packages.broker)
+}

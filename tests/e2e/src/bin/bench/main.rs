@@ -1,0 +1,14 @@
+//! The benches: `cargo xtask bench` builds what is shipped and runs this.
+
+mod account;
+mod gate;
+mod report;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    if runs("account") {
+        account::run()?;
+    }
+    Ok(())
+}
