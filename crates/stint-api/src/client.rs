@@ -33,10 +33,10 @@ use crate::people::{
     SignedIn, UserView,
 };
 use crate::requests::{NewRequest, NewReview, RequestView};
+use crate::tls::{self, PinnedCa, TlsError};
 
 /// Longer than the broker holds a waiting call open (25 s).
 const CALL: Duration = Duration::from_secs(40);
-const CONNECT: Duration = Duration::from_secs(10);
 
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum ClientError {
     /// Not a URL of a broker.
     #[error("{0:?} is not the URL of a broker: write https://NAME or https://NAME:PORT")]
     BadUrl(String),
+    /// TLS could not be set up, before any connection.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No connection, or it broke.
     #[error("the broker at {broker} cannot be reached: {cause}")]
     Unreachable {
@@ -117,24 +120,15 @@ const NOTHING: Option<&()> = None;
 const NO_QUERY: &[(&str, &str)] = &[];
 
 impl Client {
-    /// A client for the broker at `base` (`https://...`); `tls` holds whom it trusts (see [`crate::tls`]).
-    pub fn new(base: &str, tls: rustls::ClientConfig) -> Result<Self, ClientError> {
+    /// A client for the broker at `base` (`https://...`) that believes nobody but the pinned broker.
+    pub fn new(base: &str, ca: &PinnedCa) -> Result<Self, ClientError> {
         let bad = || ClientError::BadUrl(base.to_owned());
         let url = Url::parse(base).map_err(|_| bad())?;
         let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
         if url.scheme() != "https" || url.host_str().is_none() || !plain || !matches!(url.path(), "" | "/") {
             return Err(bad());
         }
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .timeout(CALL)
-            .build()
-            .map_err(|e| ClientError::Unreachable { broker: base.to_owned(), cause: chain_of(&e) })?;
-        Ok(Self { http, base: url, token: None })
+        Ok(Self { http: tls::client(ca)?, base: url, token: None })
     }
 
     /// The same client, with a token sent as `Authorization: Bearer`.
@@ -163,7 +157,7 @@ impl Client {
             .push("v1")
             .extend(path);
         let name = format!("{method} {}", url.path());
-        let mut request = self.http.request(method, url).query(query);
+        let mut request = self.http.request(method, url).timeout(CALL).query(query);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -208,7 +202,7 @@ impl Client {
 
     fn failed(&self, error: &reqwest::Error) -> ClientError {
         let broker = self.broker().to_owned();
-        let cause = chain_of(error);
+        let cause = innermost(error);
         if is_certificate_fault(error) {
             ClientError::Untrusted { broker, cause }
         } else {
@@ -369,11 +363,11 @@ fn sources(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Err
 }
 
 /// The innermost cause: what the network said, without the layers around it.
-fn chain_of(error: &reqwest::Error) -> String {
+fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".to_owned();
     }
-    sources(error).last().map_or_else(String::new, ToString::to_string)
+    sources(error).last().map_or_else(String::new, tls::describe)
 }
 
 fn is_certificate_fault(error: &reqwest::Error) -> bool {
