@@ -33,6 +33,8 @@ pub enum Purpose<'a> {
     Sudo,
     /// Become root through su or doas: only a grant of full root covers it.
     BecomeRoot,
+    /// Go on being here: a session that opens inside another. Any grant in its window covers it.
+    Stay,
 }
 
 /// The answer.
@@ -245,7 +247,7 @@ fn covers(rights: &Rights, grant: &Grant, question: &Question<'_>) -> Result<(),
         }
         Purpose::Sudo if rights.sudo.is_empty() => Err(not_covered("sudo")),
         Purpose::BecomeRoot if !rights.is_full_root() => Err(not_covered("becoming root")),
-        Purpose::Sudo | Purpose::BecomeRoot => Ok(()),
+        Purpose::Sudo | Purpose::BecomeRoot | Purpose::Stay => Ok(()),
     }
 }
 

@@ -1,0 +1,165 @@
+//! Real libpam from a private folder of PAM services: a whole call, and what the user was shown.
+
+#![allow(unsafe_code, reason = "the application's side of libpam")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
+
+use pam_sys::raw::{
+    pam_acct_mgmt, pam_close_session, pam_end, pam_get_data, pam_open_session, pam_putenv, pam_set_item,
+};
+use pam_sys::types::{PamConversation, PamHandle, PamItemType, PamMessage, PamResponse};
+
+pub(crate) const SUCCESS: c_int = 0;
+pub(crate) const PERM_DENIED: c_int = 6;
+
+unsafe extern "C" {
+    fn pam_start_confdir(
+        service: *const c_char,
+        user: *const c_char,
+        conversation: *const PamConversation,
+        confdir: *const c_char,
+        pamh: *mut *mut PamHandle,
+    ) -> c_int;
+}
+
+/// The module that the tests load. `cargo test` builds it, as an example; `cargo test --test NAME` alone does not.
+pub(crate) fn module() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test has a path");
+    let profile = exe.ancestors().find(|dir| dir.join("deps").is_dir()).expect("target/PROFILE");
+    let module = profile.join("examples/libpam_stint_test.so");
+    let built = module.metadata().and_then(|m| m.modified()).unwrap_or_else(|e| {
+        panic!("{}: {e}: run `cargo test -p stint-pam`, without --test", module.display())
+    });
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for dir in [sources.join("src"), sources.join("tests/module")] {
+        for source in std::fs::read_dir(dir).unwrap().flatten() {
+            let changed = source.metadata().and_then(|m| m.modified()).unwrap();
+            assert!(
+                changed <= built,
+                "{} is newer than the module: run `cargo test -p stint-pam`, without --test",
+                source.path().display()
+            );
+        }
+    }
+    module
+}
+
+/// What the application tells, and what was shown to its user.
+pub(crate) struct Session {
+    pamh: *mut PamHandle,
+    shown: Box<Vec<(c_int, String)>>,
+    last: c_int,
+}
+
+extern "C" fn converse(
+    count: c_int,
+    messages: *mut *mut PamMessage,
+    responses: *mut *mut PamResponse,
+    shown: *mut c_void,
+) -> c_int {
+    let count = usize::try_from(count).expect("a count");
+    // SAFETY: libpam gives `count` messages and takes as many responses, allocated by malloc; `shown` is the box of `Session`.
+    unsafe {
+        let shown = &mut *shown.cast::<Vec<(c_int, String)>>();
+        for i in 0..count {
+            let message = **messages.add(i);
+            shown.push((message.msg_style, CStr::from_ptr(message.msg).to_string_lossy().into_owned()));
+        }
+        *responses = libc::calloc(count, size_of::<PamResponse>()).cast();
+    }
+    SUCCESS
+}
+
+impl Session {
+    pub(crate) fn start(confdir: &Path, service: &str, user: &str) -> Self {
+        let mut shown = Box::new(Vec::new());
+        let conversation = PamConversation { conv: Some(converse), data_ptr: (&raw mut *shown).cast() };
+        let mut pamh = std::ptr::null_mut();
+        let (service, user) = (CString::new(service).unwrap(), CString::new(user).unwrap());
+        let confdir = CString::new(confdir.to_str().unwrap()).unwrap();
+        // SAFETY: all are C strings; libpam copies them and the conversation, whose data lives as long as `Session`.
+        let code = unsafe {
+            pam_start_confdir(
+                service.as_ptr(),
+                user.as_ptr(),
+                &raw const conversation,
+                confdir.as_ptr(),
+                &raw mut pamh,
+            )
+        };
+        assert_eq!(code, SUCCESS, "pam_start_confdir");
+        Self { pamh, shown, last: SUCCESS }
+    }
+    fn set(self, item: PamItemType, value: &str) -> Self {
+        let value = CString::new(value).unwrap();
+        // SAFETY: the handle is live, and libpam copies the string.
+        assert_eq!(unsafe { pam_set_item(self.pamh, item as c_int, value.as_ptr().cast()) }, SUCCESS);
+        self
+    }
+    pub(crate) fn caller(self, name: &str) -> Self {
+        self.set(PamItemType::RUSER, name)
+    }
+    pub(crate) fn remote(self, host: &str) -> Self {
+        self.set(PamItemType::RHOST, host)
+    }
+    pub(crate) fn terminal(self, tty: &str) -> Self {
+        self.set(PamItemType::TTY, tty)
+    }
+    /// As sudo and doas do between the phases.
+    pub(crate) fn becoming(self, user: &str) -> Self {
+        self.set(PamItemType::USER, user)
+    }
+    pub(crate) fn variable(self, name: &str, value: &str) -> Self {
+        let pair = CString::new(format!("{name}={value}")).unwrap();
+        // SAFETY: the handle is live, and libpam copies the string.
+        assert_eq!(unsafe { pam_putenv(self.pamh, pair.as_ptr()) }, SUCCESS);
+        self
+    }
+    pub(crate) fn account(&mut self) -> c_int {
+        // SAFETY: the handle is live.
+        self.last = unsafe { pam_acct_mgmt(self.pamh, 0) };
+        self.last
+    }
+    /// As sudo calls.
+    pub(crate) fn account_silently(&mut self) -> c_int {
+        // SAFETY: the handle is live.
+        self.last = unsafe { pam_acct_mgmt(self.pamh, 0x8000) };
+        self.last
+    }
+    pub(crate) fn open(&mut self) -> c_int {
+        // SAFETY: the handle is live.
+        self.last = unsafe { pam_open_session(self.pamh, 0) };
+        self.last
+    }
+    pub(crate) fn close(&mut self) -> c_int {
+        // SAFETY: the handle is live.
+        self.last = unsafe { pam_close_session(self.pamh, 0) };
+        self.last
+    }
+    /// The lines that the user was shown.
+    pub(crate) fn shown(&self) -> Vec<&str> {
+        self.shown.iter().map(|(_, text)| text.as_str()).collect()
+    }
+    /// The one line that the user was shown.
+    pub(crate) fn line(&self) -> &str {
+        let [(_, line)] = self.shown.as_slice() else { panic!("not one line: {:?}", self.shown) };
+        line
+    }
+    /// What pam_systemd would read.
+    pub(crate) fn limit(&self) -> Option<u64> {
+        let mut data: *const c_void = std::ptr::null();
+        // SAFETY: the handle is live; the item, if there is one, is a C string that the module set.
+        unsafe {
+            let code = pam_get_data(self.pamh, c"systemd.runtime_max_sec".as_ptr(), &raw mut data);
+            (code == SUCCESS).then(|| CStr::from_ptr(data.cast()).to_str().unwrap().parse().unwrap())
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: the handle is live and not used again.
+        unsafe { pam_end(self.pamh, self.last) };
+    }
+}

@@ -1,0 +1,88 @@
+//! A warden that answers as it is told.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use stint_grant::register::{DecisionNote, Register, RegisterAnswer};
+
+use super::fixture::Host;
+
+/// Longer than any answer here takes.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// Where decisions arrive.
+pub(crate) struct Decisions(UnixDatagram);
+
+impl Decisions {
+    pub(crate) fn listen(host: &Host) -> Self {
+        let socket = UnixDatagram::bind(host.path("run/stint/decisions.sock")).unwrap();
+        socket.set_read_timeout(Some(BOUND)).unwrap();
+        Self(socket)
+    }
+    /// The next one. The module sends before it answers, so it is there already.
+    pub(crate) fn next(&self) -> DecisionNote {
+        let mut buffer = vec![0; 65536];
+        let size = self.0.recv(&mut buffer).expect("a decision");
+        serde_json::from_slice(&buffer[..size]).unwrap()
+    }
+    pub(crate) fn none_left(&self) -> bool {
+        self.0.set_nonblocking(true).unwrap();
+        self.0.recv(&mut [0; 16]).is_err()
+    }
+}
+
+/// What the warden does with a registration.
+pub(crate) enum Behaviour {
+    Answers(RegisterAnswer),
+    Says(&'static [u8]),
+    HangsUp,
+    Waits,
+}
+
+/// A warden that takes registrations.
+pub(crate) struct Warden(Receiver<Register>);
+
+impl Warden {
+    pub(crate) fn listen(host: &Host, behaviour: Behaviour) -> Self {
+        let listener = UnixListener::bind(host.path("run/stint/warden.sock")).unwrap();
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut line = String::new();
+                BufReader::new(&stream).read_line(&mut line).unwrap();
+                if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
+                    return;
+                }
+                // The module may be gone already: then nobody reads.
+                let _ = match &behaviour {
+                    Behaviour::Answers(answer) => {
+                        let mut answer = serde_json::to_vec(answer).unwrap();
+                        answer.push(b'\n');
+                        stream.write_all(&answer)
+                    }
+                    Behaviour::Says(bytes) => stream.write_all(bytes),
+                    Behaviour::HangsUp => Ok(()),
+                    Behaviour::Waits => {
+                        held.push(stream);
+                        continue;
+                    }
+                };
+            }
+        });
+        Self(receiver)
+    }
+    pub(crate) fn says_yes(host: &Host) -> Self {
+        Self::listen(host, Behaviour::Answers(RegisterAnswer { ok: true, message: String::new() }))
+    }
+    /// The next registration.
+    pub(crate) fn next(&self) -> Register {
+        self.0.recv_timeout(BOUND).expect("a registration")
+    }
+    pub(crate) fn none_left(&self) -> bool {
+        self.0.try_recv().is_err()
+    }
+}
