@@ -1,6 +1,21 @@
 //! The host's journal: what happened, on disk before it is believed, and shipped until the broker holds it.
+//!
+//! - [`segment`] is one file: the state of the chain at its beginning, then records;
+//! - [`recovery`] reads the segments at a start, cuts off a torn end, and puts aside what is damaged;
+//! - [`store`] appends, commits in groups, and deletes below the broker's mark;
+//! - [`shipping`] compares the broker's mark with the journal, and cuts shipments.
+
+mod recovery;
+mod segment;
+mod shipping;
+mod store;
+
+#[cfg(test)]
+mod tests;
 
 use stint_log::record::Event;
+
+pub(crate) use store::{Journal, JournalError, JournalStatus};
 
 /// Takes down what happened. What is recorded is durable after the next commit of the journal.
 pub(crate) trait Recorder {

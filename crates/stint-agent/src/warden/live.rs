@@ -76,8 +76,8 @@ impl Urgency {
     /// Who knew the end before gets the grace; what was taken back goes at once.
     pub(crate) fn of(how: Ending) -> Self {
         match how {
-            Ending::Expired => Self::Grace,
-            Ending::Ended | Ending::Revoked | Ending::Locked | Ending::Withdrawn | Ending::Stale => {
+            Ending::Expired | Ending::Stale => Self::Grace,
+            Ending::Ended | Ending::Revoked | Ending::Locked | Ending::Withdrawn => {
                 Self::AtOnce
             }
         }

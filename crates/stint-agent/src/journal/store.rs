@@ -1,0 +1,309 @@
+//! The journal: appending, commits in groups, the broker's mark.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+use stint_api::audit::{HighWater, ShipRecords};
+use stint_grant::time::UnixTime;
+use stint_log::Hash;
+use stint_log::chain::Chain;
+use stint_log::record::{Event, RecordError};
+
+use super::Recorder;
+use super::recovery;
+use super::segment::{self, SegmentId};
+use super::shipping::{self, Compared};
+use crate::warden::files::{self, FileError};
+
+/// A new segment is begun after so many bytes.
+const SEGMENT_BYTES: u64 = 256 * 1024;
+/// What is kept in memory while the disk takes nothing. Beyond it records are counted, and the count is recorded.
+const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// How long records are kept after the broker acknowledged them: a broker that is restored from a backup asks for them again.
+const KEPT_AFTER_ACKNOWLEDGEMENT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Why the journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// A file cannot be read or written.
+    #[error("the journal: {0}")]
+    File(#[from] FileError),
+    /// The host's name or the boot's id cannot stand in a record.
+    #[error("the journal: {0}")]
+    Record(#[from] RecordError),
+}
+
+/// What the broker acknowledged last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cursor {
+    /// The log epoch.
+    pub(crate) epoch: u64,
+    /// How many records.
+    pub(crate) size: u64,
+    /// The hash of the last one.
+    pub(crate) hash: Hash,
+}
+
+/// How the journal stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JournalStatus {
+    /// The log epoch.
+    pub(crate) epoch: u64,
+    /// How many records are durable.
+    pub(crate) size: u64,
+    /// How many the broker holds.
+    pub(crate) acknowledged: u64,
+    /// Why nothing can be recorded, if so.
+    pub(crate) fault: Option<String>,
+    /// Why nothing is shipped, if so.
+    pub(crate) shipping_stopped: Option<String>,
+}
+
+/// The host's journal.
+pub(crate) struct Journal {
+    dir: PathBuf,
+    identity: SigningKey,
+    boot: String,
+    now: UnixTime,
+    /// With what is pending.
+    chain: Chain,
+    /// What is on disk.
+    durable: Chain,
+    pending: Vec<u8>,
+    dropped: u64,
+    open: Option<Open>,
+    cursor: Option<Cursor>,
+    mark: Option<(u64, u64)>,
+    in_flight: bool,
+    untold: bool,
+    fault: Option<String>,
+    stopped: Option<String>,
+}
+
+struct Open {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Journal {
+    /// Opens the journal, or begins it. What was found damaged is recorded first.
+    pub(crate) fn open(
+        dir: PathBuf,
+        host: &str,
+        identity: SigningKey,
+        boot: &str,
+        now: UnixTime,
+    ) -> Result<Self, JournalError> {
+        files::ensure_dir(&dir, 0o700)?;
+        let cursor = files::read(&cursor_path(&dir), 4096)?.and_then(|b| serde_json::from_slice(&b).ok());
+        let found = recovery::recover(&dir, host, cursor.as_ref())?;
+        let open = match found.last {
+            Some((id, length)) => {
+                let path = id.path(&dir);
+                Some(Open { file: segment::open(&path)?, path, length })
+            }
+            None => None,
+        };
+        let mut journal = Self {
+            dir,
+            identity,
+            boot: boot.to_owned(),
+            now,
+            durable: found.chain.clone(),
+            chain: found.chain,
+            pending: Vec::new(),
+            dropped: 0,
+            open,
+            cursor,
+            mark: None,
+            in_flight: false,
+            untold: true,
+            fault: None,
+            stopped: None,
+        };
+        for event in found.tell {
+            journal.record(event);
+        }
+        Ok(journal)
+    }
+
+    /// The time that records carry from here on.
+    pub(crate) fn set_now(&mut self, now: UnixTime) {
+        self.now = now;
+    }
+    /// Whether something waits for a commit.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+    /// Why nothing can be recorded, if so: then nothing new may begin.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+    /// How it stands.
+    pub(crate) fn status(&self) -> JournalStatus {
+        let acknowledged = self.cursor.as_ref().filter(|c| c.epoch == self.durable.epoch());
+        JournalStatus {
+            epoch: self.durable.epoch(),
+            size: self.durable.next_seq(),
+            acknowledged: acknowledged.map_or(0, |c| c.size),
+            fault: self.fault.clone(),
+            shipping_stopped: self.stopped.clone(),
+        }
+    }
+
+    /// Makes everything that was recorded durable. What cannot be written stays pending.
+    pub(crate) fn commit(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_pending();
+        self.fault = written.as_ref().err().map(ToString::to_string);
+        written?;
+        if self.untold {
+            self.untold = recovery::told(&self.dir).is_err();
+        }
+        if self.dropped > 0 {
+            let detail = format!("{} records were lost while nothing could be written", self.dropped);
+            self.dropped = 0;
+            self.record(Event::Alarm { what: "records-lost".to_owned(), detail });
+            return self.commit();
+        }
+        Ok(())
+    }
+
+    fn write_pending(&mut self) -> Result<(), FileError> {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let id = SegmentId::at(&self.durable);
+                let file = segment::create(&self.dir, &self.durable, &[])?;
+                let path = id.path(&self.dir);
+                let length = file.metadata().map_err(FileError::at("look at", &path))?.len();
+                none.insert(Open { file, path, length })
+            }
+        };
+        segment::append(&mut open.file, &open.path, open.length, &self.pending)?;
+        open.length += self.pending.len() as u64;
+        self.pending.clear();
+        self.durable = self.chain.clone();
+        if open.length >= SEGMENT_BYTES {
+            self.open = None;
+        }
+        Ok(())
+    }
+
+    /// Takes the broker's mark: compares it with the journal, moves the cursor, deletes what is held there long enough.
+    ///
+    /// A mark that contradicts the journal stops the shipping, and is recorded.
+    pub(crate) fn take_mark(&mut self, mark: &HighWater) -> Result<(), JournalError> {
+        self.in_flight = false;
+        self.mark = None;
+        let hash = match mark.hash.parse::<Hash>() {
+            Ok(hash) => hash,
+            Err(e) => return self.stop(format!("the broker's mark is malformed: {e}")),
+        };
+        match shipping::compare(&self.dir, mark.epoch, mark.size, hash, &self.durable)? {
+            Compared::Same => {}
+            Compared::Contradiction(why) => return self.stop(why),
+        }
+        self.stopped = None;
+        self.mark = Some((mark.epoch, mark.size));
+        let cursor = Cursor { epoch: mark.epoch, size: mark.size, hash };
+        let before = self.cursor.as_ref().map(|c| (c.epoch, c.size));
+        if before.is_some_and(|before| (mark.epoch, mark.size) < before) {
+            self.record(Event::Alarm {
+                what: "broker-mark-back".to_owned(),
+                detail: format!("the broker held more than {} records before: was it restored?", mark.size),
+            });
+        }
+        if before != Some((mark.epoch, mark.size)) {
+            let bytes = serde_json::to_vec(&cursor).expect("a cursor is plain data");
+            files::replace(&cursor_path(&self.dir), &bytes, 0o600)?;
+            self.cursor = Some(cursor);
+            self.delete_below(mark.epoch, mark.size)?;
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, why: String) -> Result<(), JournalError> {
+        if self.stopped.as_ref() != Some(&why) {
+            self.record(Event::Alarm { what: "journal-mark".to_owned(), detail: why.clone() });
+        }
+        self.stopped = Some(why);
+        Ok(())
+    }
+
+    fn delete_below(&mut self, epoch: u64, size: u64) -> Result<(), FileError> {
+        let ids = segment::list(&self.dir)?;
+        for pair in ids.windows(2) {
+            // A segment ends where the next one begins; the last one is never deleted.
+            let (id, next) = (&pair[0], &pair[1]);
+            let below = id.epoch < epoch || (id.epoch == epoch && next.epoch == epoch && next.first <= size);
+            let path = id.path(&self.dir);
+            if below && is_old(&path) {
+                files::remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next records for the broker, if its mark is known and nothing is on its way.
+    pub(crate) fn next_shipment(&mut self) -> Result<Option<ShipRecords>, JournalError> {
+        let Some((epoch, size)) = self.mark.filter(|_| !self.in_flight && self.stopped.is_none()) else {
+            return Ok(None);
+        };
+        if (epoch, size) == (self.durable.epoch(), self.durable.next_seq()) {
+            return Ok(None);
+        }
+        let shipment = shipping::cut(&self.dir, epoch, size, &self.identity)?;
+        self.in_flight = shipment.is_some();
+        Ok(shipment)
+    }
+
+    /// The courier is gone: what was on its way may never arrive.
+    pub(crate) fn disconnected(&mut self) {
+        self.in_flight = false;
+        self.mark = None;
+    }
+}
+
+impl Recorder for Journal {
+    fn record(&mut self, event: Event) {
+        if self.pending.len() > MAX_PENDING_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        match self.chain.append(&event, self.now.0, &self.boot) {
+            Ok(line) => {
+                self.pending.extend_from_slice(&line);
+                self.pending.push(b'\n');
+            }
+            Err(error) => {
+                tracing::error!(kind = event.kind(), %error, "an event could not be recorded");
+                let detail = format!("an event of kind {} could not be recorded: {error}", event.kind());
+                let alarm = Event::Alarm { what: "record-refused".to_owned(), detail };
+                if let Ok(line) = self.chain.append(&alarm, self.now.0, &self.boot) {
+                    self.pending.extend_from_slice(&line);
+                    self.pending.push(b'\n');
+                }
+            }
+        }
+    }
+}
+
+fn cursor_path(dir: &Path) -> PathBuf {
+    dir.join("cursor.json")
+}
+
+fn is_old(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|modified| modified.elapsed().ok())
+        .is_some_and(|age| age > KEPT_AFTER_ACKNOWLEDGEMENT)
+}

@@ -1,0 +1,460 @@
+//! What is in force on this host, and how it changes: an update, a pulse, another `host.toml`, the passing of time.
+//!
+//! Each change goes the same way: work out what follows ([`super::intake`], [`super::live`]), mark what ended, make it durable and put it
+//! into the gate, and only then tell the caller what to enforce. So the module denies before anything is killed.
+//!
+//! If the disk takes nothing, ends and locks hold all the same, nothing new comes into force, and the writes are tried again.
+
+use std::collections::BTreeSet;
+
+use stint_api::hosts::HostUpdate;
+use stint_grant::bundle::{EndingKind, HostIdentity, Lock, LockTarget, Seen};
+use stint_grant::host_config::HostConfig;
+use stint_grant::ids::{GrantId, LockId};
+use stint_grant::root;
+use stint_grant::time::{ClockReading, UnixTime};
+use stint_log::Hash;
+use stint_log::record::{Ending, Event};
+
+use super::gate::Gate;
+use super::intake::{self, IntakeError, Knowledge, Plan, Verdict};
+use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
+use super::memory::{Memory, Remark};
+use super::paths::Paths;
+use super::store::{KnownRoot, State, Store, StoreError};
+use super::trust::Trust;
+use crate::journal::Recorder;
+
+/// What is in force.
+pub(crate) struct Keeper {
+    trust: Trust,
+    me: HostIdentity,
+    config: HostConfig,
+    store: Store,
+    gate: Gate,
+    state: State,
+    memory: Memory,
+    plan: Option<Plan>,
+    live: Vec<LiveGrant>,
+    /// The update that the plan comes from, until it is stored.
+    unstored: Option<HostUpdate>,
+    unwritten: Unwritten,
+    fault: Option<String>,
+}
+
+/// What the disk lacks of what is in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Unwritten {
+    memory: bool,
+    state: bool,
+    generation: bool,
+    current: bool,
+}
+
+/// What a change means for sessions and drop-ins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Grants whose rights end now.
+    pub(crate) ended: Vec<EndedGrant>,
+    /// Whether the set of live grants, or the end of one, is another.
+    pub(crate) live_changed: bool,
+}
+
+impl Keeper {
+    /// Opens the durable state, and works out what is in force by it.
+    pub(crate) fn open(
+        paths: &Paths,
+        trust: Trust,
+        me: HostIdentity,
+        config: HostConfig,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(paths.warden())?;
+        let (state, memory) = (store.state()?, store.memory()?);
+        store.sweep(&state)?;
+        let gate = Gate::open(paths.gate(), me.clone())?;
+        let mut keeper = Self {
+            trust,
+            me,
+            config,
+            store,
+            gate,
+            state,
+            memory,
+            plan: None,
+            live: Vec::new(),
+            unstored: None,
+            unwritten: Unwritten::default(),
+            fault: None,
+        };
+        keeper.reload(reading, recorder)?;
+        Ok(keeper)
+    }
+
+    /// Judges the stored update anew: at a start, and when `host.toml` changed.
+    fn reload(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Result<Change, StoreError> {
+        let update = match self.unstored.clone() {
+            Some(update) => Some(update),
+            None => self.store.update(&self.state)?,
+        };
+        let Some(mut update) = update else { return Ok(self.refresh(reading, recorder)) };
+        if let Some(pulse) = &self.state.pulse {
+            update.pulse.clone_from(pulse);
+        }
+        match intake::examine(&update, self.knowledge(), reading) {
+            Ok(plan) => Ok(self.adopt(plan, None, reading, recorder)),
+            Err(error) => {
+                // The gate denies by the same rules. What is live is worked out when the time is known, or a new bundle comes.
+                self.fault = Some(format!("the stored bundle does not hold now: {error}"));
+                Ok(Change::default())
+            }
+        }
+    }
+
+    /// Takes an update from the courier. An error means that nothing has changed.
+    pub(crate) fn take_update(
+        &mut self,
+        update: HostUpdate,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Change, IntakeError> {
+        let plan = intake::examine(&update, self.knowledge(), reading)?;
+        Ok(self.adopt(plan, Some(update), reading, recorder))
+    }
+
+    /// Takes a pulse for the bundle at hand. An error means that nothing has changed.
+    pub(crate) fn take_pulse(
+        &mut self,
+        envelope: &str,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Change, IntakeError> {
+        let plan = self.plan.as_ref().ok_or(IntakeError::NoBundle)?;
+        let (pulse, floor) = intake::examine_pulse(envelope, plan, self.knowledge(), reading)?;
+        self.state.floor = floor;
+        self.state.pulse = Some(envelope.to_owned());
+        if let Some(plan) = &mut self.plan {
+            plan.pulse = (pulse, envelope.to_owned());
+        }
+        (self.unwritten.state, self.unwritten.current) = (true, true);
+        Ok(self.refresh(reading, recorder))
+    }
+
+    /// Takes another `host.toml`: every grant is judged anew by its ceiling.
+    pub(crate) fn reconfigure(
+        &mut self,
+        config: HostConfig,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Result<Change, StoreError> {
+        self.config = config;
+        self.reload(reading, recorder)
+    }
+
+    fn knowledge(&self) -> Knowledge<'_> {
+        Knowledge {
+            trust: &self.trust,
+            me: &self.me,
+            state: &self.state,
+            memory: &self.memory,
+            config: &self.config,
+        }
+    }
+
+    /// Puts a plan in force.
+    fn adopt(
+        &mut self,
+        plan: Plan,
+        update: Option<HostUpdate>,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Change {
+        self.tell_plan(&plan, recorder);
+        let before = self.memory.clone();
+        for grant in plan.accepted() {
+            let moved = self.memory.remember(grant);
+            if let Some(Remark::Moved { from }) = moved {
+                let (grant, to) = (grant.grant.id.to_string(), grant.grant.until.0);
+                recorder.record(Event::WindowExtended { grant, from: from.0, to });
+            }
+        }
+        for (grant, how) in endings(&plan, &self.memory) {
+            self.end(&grant, how, recorder);
+        }
+        self.memory.forget(plan.now);
+        self.unwritten.memory |= self.memory != before;
+        self.state = State {
+            root: Some(KnownRoot {
+                version: plan.root.0.version,
+                epoch: plan.root.0.epoch,
+                pin: root::pin_of(plan.root.1.as_bytes()),
+            }),
+            roster: plan.roster.clone(),
+            seen: Some(Seen {
+                epoch: plan.head.0.epoch,
+                version: plan.head.0.version,
+                head: plan.head.0.digest().clone(),
+            }),
+            pulse: Some(plan.pulse.1.clone()),
+            floor: plan.floor.clone(),
+            ..self.state.clone()
+        };
+        self.unstored = update.or(self.unstored.take());
+        self.plan = Some(plan);
+        (self.unwritten.state, self.unwritten.generation) = (true, true);
+        self.refresh(reading, recorder)
+    }
+
+    /// Records what a plan brings.
+    fn tell_plan(&self, plan: &Plan, recorder: &mut dyn Recorder) {
+        for alarm in &plan.alarms {
+            recorder.record(Event::Alarm { what: alarm.what.to_owned(), detail: alarm.detail.clone() });
+        }
+        let root = &plan.root.0;
+        if self.state.root.as_ref().is_none_or(|known| known.version != root.version) {
+            let sha256 = Hash::of(plan.root.1.as_bytes());
+            recorder.record(Event::RootInstalled { version: root.version, sha256 });
+        }
+        if plan.floor.time < self.state.floor.time {
+            recorder.record(Event::FloorLowered {
+                from: self.state.floor.time.0,
+                to: plan.floor.time.0,
+                by: format!("root version {}, epoch {}", root.version, root.epoch),
+            });
+        }
+        let known = |id: &GrantId| self.plan.as_ref().and_then(|old| old.verdicts().find(|(g, _)| g == id));
+        for (grant, verdict) in plan.verdicts() {
+            match verdict {
+                Verdict::Accepted(accepted) if self.memory.get(grant).is_none() => {
+                    recorder.record(Event::GrantAccepted {
+                        grant: grant.to_string(),
+                        user: accepted.terms.user.to_string(),
+                        ends: accepted.grant.until.0,
+                    });
+                }
+                Verdict::Refused(cause) if known(grant).is_none_or(|(_, before)| before != verdict) => {
+                    recorder
+                        .record(Event::GrantRefused { grant: grant.to_string(), cause: cause.clone() });
+                }
+                _ => {}
+            }
+        }
+        self.tell_locks(plan, recorder);
+        let head = &plan.head.0;
+        let new = self.state.seen.as_ref().is_none_or(|seen| seen.head != *head.digest());
+        if new {
+            let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            recorder.record(Event::BundleInstalled {
+                epoch: head.epoch,
+                version: head.version,
+                head: log_hash(head.digest()),
+                accepted: count(plan.accepted().count()),
+                refused: count(plan.refused().len()),
+            });
+        }
+    }
+
+    fn tell_locks(&self, plan: &Plan, recorder: &mut dyn Recorder) {
+        let none: &[Lock] = &[];
+        let before = self.plan.as_ref().map_or(none, |old| &old.head.0.locks);
+        let ids = |locks: &[Lock]| locks.iter().map(|l| l.id.clone()).collect::<BTreeSet<LockId>>();
+        let (old, new) = (ids(before), ids(&plan.head.0.locks));
+        let user = |lock: &Lock| match &lock.target {
+            LockTarget::User(user) => Some(user.to_string()),
+            LockTarget::Principal(principal) => Some(principal.to_string()),
+            LockTarget::Host(_) | LockTarget::Grant(_) => None,
+        };
+        for lock in plan.head.0.locks.iter().filter(|l| !old.contains(&l.id)) {
+            recorder.record(Event::LockApplied { lock: lock.id.to_string(), user: user(lock) });
+        }
+        for lock in before.iter().filter(|l| !new.contains(&l.id)) {
+            recorder.record(Event::LockLifted { lock: lock.id.to_string(), user: user(lock) });
+        }
+    }
+
+    fn end(&mut self, grant: &GrantId, how: Ending, recorder: &mut dyn Recorder) {
+        if self.memory.end(grant, how) {
+            (self.unwritten.memory, self.unwritten.current) = (true, true);
+            recorder.record(Event::WindowEnded { grant: grant.to_string(), how });
+        }
+    }
+
+    /// Works out what is in force now. To be called whenever time may have passed a window's edge, and when writes failed before.
+    pub(crate) fn refresh(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
+        let now = match self.state.floor.now(reading) {
+            Ok(now) => now,
+            Err(fault) => {
+                // The module denies. What runs goes on within PID 1's limit: a clock that was set wrong revokes nothing.
+                self.fault = Some(fault.to_string());
+                return Change::default();
+            }
+        };
+        self.fault = None;
+        for (grant, how) in self.expired(now) {
+            self.end(&grant, how, recorder);
+        }
+        let before = std::mem::take(&mut self.live);
+        let mut live = self.live_at(now);
+        // Ends first: durable, and in the gate, before the caller enforces them.
+        if let Err(error) = self.write(recorder) {
+            tracing::error!(%error, "what is in force could not be stored; trying again");
+            self.fault = Some(error.to_string());
+            live.retain(|grant| before.iter().any(|known| known.id() == grant.id()));
+        }
+        let change = Change {
+            ended: before
+                .iter()
+                .filter(|old| !live.iter().any(|new| new.id() == old.id()))
+                .map(|old| self.ended(old, now))
+                .collect(),
+            live_changed: live != before,
+        };
+        self.live = live;
+        change
+    }
+
+    fn circumstances<'a>(&self, plan: &'a Plan, ended: &'a BTreeSet<GrantId>, now: UnixTime) -> Circumstances<'a> {
+        Circumstances { locks: &plan.head.0.locks, ended, now }
+    }
+
+    fn expired(&self, now: UnixTime) -> Vec<(GrantId, Ending)> {
+        let over = self.memory.standing().filter(|(_, remembered)| now >= remembered.until);
+        over.map(|(grant, _)| (grant.clone(), Ending::Expired)).collect()
+    }
+
+    fn live_at(&self, now: UnixTime) -> Vec<LiveGrant> {
+        let Some(plan) = self.plan.as_ref().filter(|plan| is_believed(plan, now)) else { return Vec::new() };
+        self.circumstances(plan, &self.memory.ended(), now).live(plan.accepted())
+    }
+
+    fn ended(&self, grant: &LiveGrant, now: UnixTime) -> EndedGrant {
+        let ended = self.memory.ended();
+        let locked = self.plan.as_ref().is_some_and(|plan| {
+            self.circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked
+        });
+        let how = match self.memory.get(grant.id()).and_then(|remembered| remembered.how) {
+            Some(how) => how,
+            None if locked => Ending::Locked,
+            None => Ending::Stale,
+        };
+        EndedGrant {
+            grant: grant.id().clone(),
+            user: grant.user().clone(),
+            how,
+            urgency: Urgency::of(how),
+        }
+    }
+
+    /// Writes what the disk lacks, in the order of the store, and the gate after it.
+    fn write(&mut self, recorder: &mut dyn Recorder) -> Result<(), StoreError> {
+        if self.unwritten.memory {
+            self.store.keep_memory(&self.memory)?;
+            self.unwritten.memory = false;
+        }
+        let ended = self.ended_in_plan();
+        if self.unwritten.current && self.unwritten.generation {
+            // The generation that stands hears of the ends before the new one is written, which may take a while.
+            self.gate.end(ended.clone())?;
+        }
+        if let Some(update) = &self.unstored {
+            self.state.update = Some(self.store.keep_update(update)?);
+            self.unwritten.state = true;
+        }
+        if self.unwritten.state {
+            self.store.keep_state(&self.state)?;
+            self.unstored = None;
+            self.unwritten.state = false;
+            self.store.sweep(&self.state)?;
+        }
+        let Some(plan) = &self.plan else { return Ok(()) };
+        if self.unwritten.generation {
+            let generation = self.gate.install(plan, ended)?;
+            (self.unwritten.generation, self.unwritten.current) = (false, false);
+            let head = log_hash(plan.head.0.digest());
+            recorder.record(Event::GateWritten { generation, head });
+        } else if self.unwritten.current {
+            self.gate.update(&plan.pulse.1, &self.state.floor, ended)?;
+            self.unwritten.current = false;
+        }
+        Ok(())
+    }
+
+    fn ended_in_plan(&self) -> Vec<GrantId> {
+        let Some(plan) = &self.plan else { return self.memory.ended().into_iter().collect() };
+        let ended = self.memory.ended();
+        plan.verdicts().map(|(id, _)| id).filter(|id| ended.contains(id)).cloned().collect()
+    }
+
+    /// The grants in force.
+    pub(crate) fn live(&self) -> &[LiveGrant] {
+        &self.live
+    }
+    /// The plan that is in force.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+    /// The host's own rules.
+    pub(crate) fn config(&self) -> &HostConfig {
+        &self.config
+    }
+    /// The state that was seen last.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+    /// What is remembered of grants.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+    /// What is wrong, if something is.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+    /// Whether all that is in force is on disk and in the gate.
+    pub(crate) fn is_written(&self) -> bool {
+        self.unwritten == Unwritten::default() && self.unstored.is_none()
+    }
+    /// The host's now.
+    pub(crate) fn now(&self, reading: &ClockReading) -> Option<UnixTime> {
+        self.state.floor.now(reading).ok()
+    }
+    /// When the set of live grants may change next by itself.
+    pub(crate) fn next_change(&self, now: UnixTime) -> Option<UnixTime> {
+        let plan = self.plan.as_ref()?;
+        let ended = self.memory.ended();
+        let windows = self.circumstances(plan, &ended, now).next_change(plan.accepted());
+        let ends = [plan.head.0.expires_at, plan.root.0.expires_at].map(|at| UnixTime(at.0.saturating_add(1)));
+        windows.into_iter().chain(ends).filter(|at| *at > now).min()
+    }
+}
+
+/// Whether head and root have not passed their ends. The module asks the same at each login.
+fn is_believed(plan: &Plan, now: UnixTime) -> bool {
+    now <= plan.head.0.expires_at && plan.root.0.check_time(now).is_ok()
+}
+
+/// The grants that stood until now and are not in the plan: ended as the bundle says, or withdrawn.
+fn endings(plan: &Plan, memory: &Memory) -> Vec<(GrantId, Ending)> {
+    let accepted: BTreeSet<&GrantId> = plan.accepted().map(|grant| &grant.grant.id).collect();
+    let said = |id: &GrantId| {
+        plan.accounts.iter().flat_map(|account| &account.shard.endings).find(|e| e.grant == *id).map(|e| e.how)
+    };
+    memory
+        .standing()
+        .filter(|(id, _)| !accepted.contains(id))
+        .map(|(id, remembered)| {
+            let how = match said(id) {
+                Some(EndingKind::Expired) => Ending::Expired,
+                Some(EndingKind::Ended) => Ending::Ended,
+                Some(EndingKind::Revoked) => Ending::Revoked,
+                None if plan.now >= remembered.until => Ending::Expired,
+                None => Ending::Withdrawn,
+            };
+            (id.clone(), how)
+        })
+        .collect()
+}
+
+fn log_hash(hash: &stint_grant::ids::Sha256Hex) -> Hash {
+    hash.as_str().parse().expect("both are SHA-256 in lowercase hexadecimal")
+}
