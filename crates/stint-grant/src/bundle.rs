@@ -9,7 +9,8 @@ use crate::dsse::{self, Document, EnvelopeError, Verified};
 use crate::ids::{FleetName, GrantId, HostName, LockId, Principal, Sha256Hex, UserName};
 use crate::keys::PublicKey;
 use crate::root::Root;
-use crate::strict::document;
+use crate::strict::{self, document};
+use crate::terms::CheckedTerms;
 use crate::time::{Seconds, UnixTime};
 use crate::tree::{self, Proof};
 
@@ -107,6 +108,17 @@ document! {
         pub policy: String,
     }
 }
+impl Grant {
+    /// Whether its window is within its terms: begun in time to be claimed, and no longer than window and extensions together.
+    pub fn is_within(&self, terms: &CheckedTerms) -> bool {
+        let longest = terms.max_window.0.saturating_add(terms.max_extension.0);
+        self.from >= terms.not_before
+            && self.from <= terms.claim_by
+            && self.until > self.from
+            && self.until.since(self.from).0 <= longest
+    }
+}
+
 document! {
     /// How a grant ended.
     pub struct Ending {
@@ -122,7 +134,7 @@ document! {
 }
 
 /// How a grant ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndingKind {
     /// Its window was over.
@@ -132,6 +144,7 @@ pub enum EndingKind {
     /// Somebody else took it back.
     Revoked,
 }
+strict::word!(EndingKind { Expired = "expired", Ended = "ended", Revoked = "revoked" });
 
 impl Document for Head {
     const PAYLOAD_TYPE: &'static str = "application/vnd.stint.bundle-head+json";
@@ -198,6 +211,9 @@ pub enum BundleError {
     /// Past its end.
     #[error("bundle: it ended at {0}")]
     Expired(UnixTime),
+    /// The root that vouches for it is past its end.
+    #[error("bundle: the root that vouches for it ended at {0}: sign and publish a new root")]
+    RootExpired(UnixTime),
     /// The shards are not those that the head commits to.
     #[error("bundle: its shards are not those that its head names")]
     Shards,
@@ -208,8 +224,8 @@ pub enum BundleError {
 
 /// Verifies a head for this host at this time. `seen` is the newest bundle that the host has taken.
 ///
-/// The checks stand in the order of what they stop: forged, another fleet's, another host's, another epoch's, rolled back or
-/// equivocated, ended.
+/// The checks stand in the order of what they stop: vouched for by a root that ended, forged, another fleet's, another host's,
+/// another epoch's, rolled back or equivocated, ended.
 pub fn open_head(
     envelope: &[u8],
     root: &Verified<Root>,
@@ -217,6 +233,7 @@ pub fn open_head(
     seen: Option<&Seen>,
     now: UnixTime,
 ) -> Result<Verified<Head>, BundleError> {
+    root.check_time(now).map_err(|_| BundleError::RootExpired(root.expires_at))?;
     let head: Verified<Head> = dsse::verify(envelope, &[root.bundle_signers()])?;
     if head.fleet != root.fleet {
         return Err(BundleError::OtherFleet(head.fleet.clone()));
@@ -226,6 +243,10 @@ pub fn open_head(
     }
     if head.epoch != root.epoch {
         return Err(BundleError::WrongEpoch { found: head.epoch, root: root.epoch });
+    }
+    // An older root, shown again, speaks for the epoch that a newer one made void.
+    if let Some(seen) = seen.filter(|seen| seen.epoch > head.epoch) {
+        return Err(BundleError::WrongEpoch { found: head.epoch, root: seen.epoch });
     }
     if let Some(seen) = seen.filter(|seen| seen.epoch == head.epoch) {
         if head.version < seen.version {
@@ -254,9 +275,7 @@ impl std::ops::Deref for VerifiedShard {
 
 /// Takes one shard by its proof.
 pub fn open_shard(head: &Verified<Head>, bytes: &[u8], proof: &Proof) -> Result<VerifiedShard, BundleError> {
-    if bytes.len() > MAX_SHARD_BYTES {
-        return Err(BundleError::Shard(format!("{} bytes, more than {MAX_SHARD_BYTES}", bytes.len())));
-    }
+    check_size(bytes)?;
     if !tree::includes(&head.shard_root, head.shard_count, bytes, proof) {
         return Err(BundleError::Shards);
     }
@@ -265,6 +284,7 @@ pub fn open_shard(head: &Verified<Head>, bytes: &[u8], proof: &Proof) -> Result<
 
 /// Takes all shards at once: they must be all that the head commits to, in order, each account once.
 pub fn open_all_shards(head: &Verified<Head>, shards: &[Vec<u8>]) -> Result<Vec<VerifiedShard>, BundleError> {
+    shards.iter().try_for_each(|bytes| check_size(bytes))?;
     let whole = shards.len() as u64 == head.shard_count && tree::root(shards) == head.shard_root;
     if !whole {
         return Err(BundleError::Shards);
@@ -274,6 +294,13 @@ pub fn open_all_shards(head: &Verified<Head>, shards: &[Vec<u8>]) -> Result<Vec<
         return Err(BundleError::Shards);
     }
     Ok(shards)
+}
+
+fn check_size(bytes: &[u8]) -> Result<(), BundleError> {
+    if bytes.len() > MAX_SHARD_BYTES {
+        return Err(BundleError::Shard(format!("{} bytes, more than {MAX_SHARD_BYTES}", bytes.len())));
+    }
+    Ok(())
 }
 
 fn parse_shard(head: &Head, bytes: &[u8]) -> Result<VerifiedShard, BundleError> {
@@ -335,7 +362,18 @@ pub enum PulseError {
         /// The version at hand.
         at_hand: u64,
     },
+    /// Signed for a time to come: it would stay fresh whatever is taken back until then.
+    #[error("pulse: it was signed for {issued_at}, and this host's time is {now}")]
+    Ahead {
+        /// When it says that it was signed.
+        issued_at: UnixTime,
+        /// The host's now.
+        now: UnixTime,
+    },
 }
+
+/// How far a pulse may be ahead of the host's now: a host that takes one moves its floor up to it, so this is for rounding.
+const AHEAD: Seconds = Seconds(60);
 
 /// Verifies a pulse for a head.
 pub fn open_pulse(
@@ -354,6 +392,13 @@ pub fn open_pulse(
 }
 
 impl Pulse {
+    /// Refuses a pulse from the future.
+    pub fn check_time(&self, now: UnixTime) -> Result<(), PulseError> {
+        if self.issued_at > now.plus(AHEAD) {
+            return Err(PulseError::Ahead { issued_at: self.issued_at, now });
+        }
+        Ok(())
+    }
     /// How old it is, by the host's own now.
     pub fn age(&self, now: UnixTime) -> Seconds {
         now.since(self.issued_at)

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::ids::{GroupName, UserName};
-use crate::rights::SudoRule;
+use crate::ids::{GroupName, Sha256Hex, UserName};
+use crate::rights::{Command, SudoRule};
 use crate::time::Seconds;
 
 /// The largest `host.toml`, in bytes.
@@ -108,8 +108,8 @@ pub struct Unreviewed {
     /// The login of that account.
     #[serde(default)]
     pub login: bool,
-    /// One exact sudo rule, written as in a grant.
-    #[serde(default)]
+    /// One exact sudo rule, written as in a grant. TOML has no null, so a rule without a digest leaves it out.
+    #[serde(default, deserialize_with = "exact_rule")]
     pub sudo: Option<SudoRule>,
 }
 
@@ -171,16 +171,33 @@ impl HostConfig {
     /// Reads `host.toml`.
     pub fn parse(text: &str) -> Result<Self, HostConfigError> {
         let config: Self = toml::from_str(text).map_err(|e| HostConfigError {
-            line: e.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
+            line: e.span().map(|span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1),
             message: e.message().to_owned(),
         })?;
-        if config.managed.first_uid == 0 {
-            return Err(HostConfigError {
-                line: None,
-                message: "managed.first_uid must be at least 1".to_owned(),
-            });
+        match config.mistake() {
+            Some(message) => Err(HostConfigError { line: None, message }),
+            None => Ok(config),
         }
-        Ok(config)
+    }
+
+    /// What each value may be, but not all of them together.
+    fn mistake(&self) -> Option<String> {
+        if self.managed.first_uid == 0 {
+            return Some("managed.first_uid must be at least 1".to_owned());
+        }
+        let mut uids: Vec<u32> = self.managed.only.iter().map(|only| only.uid).collect();
+        uids.sort_unstable();
+        if let Some(pair) = uids.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Some(format!("managed.only names uid {} twice: list its services in one place", pair[0]));
+        }
+        if !(10..=60_000).contains(&self.limits.register_timeout_ms) {
+            return Some("limits.register_timeout_ms must be between 10 and 60000".to_owned());
+        }
+        let idle = self.ceiling.unreviewed.iter().find(|u| !u.login && u.sudo.is_none())?;
+        Some(format!(
+            "ceiling.unreviewed for {} frees nothing: add `login = true` or a `sudo` rule",
+            idle.user
+        ))
     }
 
     /// Whether logins and commands of an account through a PAM service need a grant.
@@ -200,6 +217,30 @@ impl HostConfig {
     }
 }
 
+/// A rule of `ceiling.unreviewed`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExactRule {
+    run_as: UserName,
+    command: Command,
+    digest: Option<Sha256Hex>,
+    noexec: bool,
+}
+
+/// Only an exact command may come without a review: a rule that lets the caller choose is refused here.
+fn exact_rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SudoRule>, D::Error> {
+    use serde::de::Error;
+    let ExactRule { run_as, command, digest, noexec } = ExactRule::deserialize(deserializer)?;
+    let rule = SudoRule { run_as, command, digest, noexec };
+    rule.check().map_err(D::Error::custom)?;
+    if !rule.is_exact() {
+        return Err(D::Error::custom(
+            "only an exact command may come without a review: name a program and `arguments = { exact = [...] }`",
+        ));
+    }
+    Ok(Some(rule))
+}
+
 /// `"15m"`, `"8h"`, `"1h 30m"`: a positive length of time in whole seconds.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -210,10 +251,30 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Er
 pub fn parse_duration(text: &str) -> Result<Seconds, String> {
     let wrong =
         || format!("{text:?} is not a length of time: write for instance \"15m\", \"1h 30m\" or \"8h\"");
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    u64::try_from(duration.as_secs())
-        .ok()
-        .filter(|s| *s > 0 && duration.subsec_nanos() == 0)
-        .map(Seconds)
-        .ok_or_else(wrong)
+    // Whole numbers, each with its unit, the largest unit first: "1:30", "0.5h" or "90" could be read in two ways.
+    let mut rest = text.trim();
+    let mut total: u64 = 0;
+    let mut smallest = u64::MAX;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let after = after.trim_start_matches(' ');
+        let (unit, after) =
+            after.split_at(after.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(after.len()));
+        let length = seconds_in(unit).filter(|length| *length < smallest).ok_or_else(wrong)?;
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        total = number.checked_mul(length).and_then(|n| total.checked_add(n)).ok_or_else(wrong)?;
+        smallest = length;
+        rest = after.trim_start_matches(' ');
+    }
+    if total == 0 { Err(wrong()) } else { Ok(Seconds(total)) }
+}
+
+fn seconds_in(unit: &str) -> Option<u64> {
+    match unit {
+        "s" | "sec" | "second" | "seconds" => Some(1),
+        "m" | "min" | "minute" | "minutes" => Some(60),
+        "h" | "hour" | "hours" => Some(3600),
+        "d" | "day" | "days" => Some(86_400),
+        _ => None,
+    }
 }

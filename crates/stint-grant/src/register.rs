@@ -3,10 +3,10 @@
 //! A decision goes as one datagram to [`DECISIONS_SOCKET`] and is not answered. A session is registered over [`WARDEN_SOCKET`]: one
 //! line of JSON, answered by one line.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::ids::GrantId;
-use crate::strict::document;
+use crate::strict::{self, document};
 use crate::time::UnixTime;
 
 /// Where sessions are registered (stream, root only).
@@ -70,7 +70,7 @@ document! {
 }
 
 /// What kind of session opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionKind {
     /// A login: its own session scope, if logind made one.
@@ -78,6 +78,7 @@ pub enum SessionKind {
     /// sudo, su or doas: the warden moves the process to a scope of its own before it answers.
     Elevation,
 }
+strict::word!(SessionKind { Login = "login", Elevation = "elevation" });
 
 document! {
     /// The warden's answer.

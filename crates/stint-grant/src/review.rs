@@ -2,13 +2,13 @@
 //!
 //! Anybody can check one with `ssh-keygen -Y verify -n stint-review`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use ssh_key::{HashAlg, PrivateKey, PublicKey, SshSig};
 
 use crate::dsse::Verified;
 use crate::ids::{FleetName, GrantId, Principal, Sha256Hex};
 use crate::roster::Roster;
-use crate::strict::document;
+use crate::strict::{self, document};
 use crate::time::UnixTime;
 
 /// The SSHSIG namespace: a signature made for anything else is no review.
@@ -35,7 +35,7 @@ document! {
 }
 
 /// Yes or no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewDecision {
     /// Yes.
@@ -43,6 +43,7 @@ pub enum ReviewDecision {
     /// No.
     Deny,
 }
+strict::word!(ReviewDecision { Approve = "approve", Deny = "deny" });
 
 document! {
     /// A statement and its signature, as they travel.

@@ -73,3 +73,58 @@ macro_rules! document {
     };
 }
 pub(crate) use document;
+
+/// Reads an enum of plain words from a string only: serde's derive takes `{"expired":null}` for `"expired"` too.
+macro_rules! word {
+    ($name:ident { $($variant:ident = $word:literal),* $(,)? }) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                match <String as serde::Deserialize>::deserialize(deserializer)?.as_str() {
+                    $($word => Ok(Self::$variant),)*
+                    other => Err(<D::Error as serde::de::Error>::unknown_variant(other, &[$($word),*])),
+                }
+            }
+        }
+    };
+}
+pub(crate) use word;
+
+/// Reads an enum of one plain word and one object of one key: each in its own form only.
+macro_rules! word_or_object {
+    ($name:ident { $word_variant:ident = $word:literal, $variant:ident($ty:ty) = $key:literal }) => {
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct WordOrObject;
+                impl<'de> serde::de::Visitor<'de> for WordOrObject {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str(concat!("\"", $word, "\", or an object with the one field `", $key, "`"))
+                    }
+                    fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<$name, E> {
+                        if word == $word {
+                            Ok($name::$word_variant)
+                        } else {
+                            Err(E::unknown_variant(word, &[$word, $key]))
+                        }
+                    }
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name, A::Error> {
+                        use serde::de::Error as _;
+                        let Some($crate::strict::Key(key)) = map.next_key()? else {
+                            return Err(A::Error::missing_field($key));
+                        };
+                        if key != $key {
+                            return Err(A::Error::unknown_variant(&key, &[$word, $key]));
+                        }
+                        let value: $ty = map.next_value()?;
+                        match map.next_key::<$crate::strict::Key<'_>>()? {
+                            Some(_) => Err(A::Error::custom(concat!("`", $key, "` must stand alone"))),
+                            None => Ok($name::$variant(value)),
+                        }
+                    }
+                }
+                deserializer.deserialize_any(WordOrObject)
+            }
+        }
+    };
+}
+pub(crate) use word_or_object;

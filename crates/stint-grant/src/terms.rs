@@ -3,17 +3,21 @@
 //! Terms travel as the very text that was made once, inside the grant. Their digest is over that text, and the host enforces what
 //! that text says. So nobody has to produce the same bytes twice, and nothing outside the text can add to a right.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::ids::{
     EntitlementName, Fingerprint, FleetName, GrantId, HostName, Principal, Sha256Hex, UserName,
 };
 use crate::rights::{RightError, Rights};
-use crate::strict::document;
+use crate::strict::{self, document};
 use crate::time::{Seconds, UnixTime};
+use crate::words;
 
 /// The largest terms, in bytes.
 pub const MAX_TERMS_BYTES: usize = 64 * 1024;
+
+/// The last end that a window may have: 9999-12-30 00:00:00 UTC. Later ones cannot be written as a date (sudo's NOTAFTER).
+const LAST_END: UnixTime = UnixTime(253_402_128_000);
 
 document! {
     /// What is asked for, reviewed, and enforced.
@@ -58,7 +62,7 @@ document! {
 }
 
 /// What kind of work a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// Planned work.
@@ -68,6 +72,7 @@ pub enum Class {
     /// Without prior approval; review is owed afterwards.
     BreakGlass,
 }
+strict::word!(Class { Routine = "routine", Incident = "incident", BreakGlass = "break_glass" });
 
 /// Why terms were refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,11 +89,15 @@ pub enum TermsError {
     /// No hosts, or one twice.
     #[error("terms: the hosts must be listed, each once")]
     Hosts,
-    /// A reason that is missing, too long, or holds control characters.
-    #[error("terms: the reason must have 1 to 500 printable characters, the ticket at most 100")]
+    /// A reason that is missing, too long, or holds control, invisible or direction-changing characters.
+    #[error(
+        "terms: the reason must have 1 to 500 printable characters, the ticket 1 to 100; none that is invisible or turns the writing around"
+    )]
     Reason,
-    /// A window of no length, or one that cannot be claimed.
-    #[error("terms: the window has no length, or must be claimed before it may begin")]
+    /// A window of no length, one that cannot be claimed, or one that may end outside the calendar.
+    #[error(
+        "terms: the window has no length, must be claimed before it may begin, or lies outside the years 1970 to 9999"
+    )]
     Window,
 }
 
@@ -149,11 +158,13 @@ impl Terms {
             return Err(TermsError::Hosts);
         }
         let printable =
-            |s: &str, max: usize| (1..=max).contains(&s.chars().count()) && !s.chars().any(char::is_control);
+            |s: &str, max: usize| (1..=max).contains(&s.chars().count()) && s.chars().all(words::is_plain);
         if !printable(&self.reason, 500) || self.ticket.as_deref().is_some_and(|t| !printable(t, 100)) {
             return Err(TermsError::Reason);
         }
-        if self.max_window.0 == 0 || self.claim_by < self.not_before {
+        let last_end = self.claim_by.plus(self.max_window).plus(self.max_extension);
+        let in_calendar = self.not_before >= UnixTime(0) && last_end <= LAST_END;
+        if self.max_window.0 == 0 || self.claim_by < self.not_before || !in_calendar {
             return Err(TermsError::Window);
         }
         Ok(())

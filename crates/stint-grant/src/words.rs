@@ -2,9 +2,35 @@
 
 use crate::decision::{Denial, How, Permit};
 
-/// Escapes what a terminal would take for a command, so that no text from outside can drive one.
+/// The most characters of a text from outside that one message shows.
+const MAX_SHOWN: usize = 300;
+
+/// Whether a character is what it looks like: neither a control character nor invisible, and it turns no writing around.
+///
+/// Invisible are Unicode's default ignorable characters; those that turn the writing around are the bidirectional controls; line and
+/// paragraph separators end a line in some viewers.
+pub fn is_plain(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Escapes what a terminal would take for a command and what a reader would not see, so that no text from outside can drive the one
+/// or deceive the other.
 pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_plain(c) { vec![c] } else { c.escape_default().collect() }).collect()
+}
+
+/// As [`printable`], and short: a message has room for one line.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => printable(&text[..end]) + " ...",
+        None => printable(text),
+    }
 }
 
 impl Denial {
@@ -33,25 +59,21 @@ impl std::fmt::Display for Denial {
                 let how = match how {
                     How::Expired => "ended".to_owned(),
                     How::Ended => "was given back".to_owned(),
-                    How::Revoked { by: Some(by) } => format!("was revoked by {}", printable(by)),
+                    How::Revoked { by: Some(by) } => format!("was revoked by {}", shown(by)),
                     How::Revoked { by: None } => "was revoked".to_owned(),
                     How::OnHost => "was ended on this host".to_owned(),
                 };
                 write!(f, "your grant {grant} {how} at {at}. Ask for a new one: stint request create")
             }
             Self::Refused { grant, cause } => {
-                write!(
-                    f,
-                    "this host refused your grant {grant}: {}. Tell its administrator",
-                    printable(cause)
-                )
+                write!(f, "this host refused your grant {grant}: {}. Tell its administrator", shown(cause))
             }
             Self::NotYet { grant, from } => write!(f, "your grant {grant} begins at {from}"),
             Self::NotCovered { grant, wanted } => {
                 write!(
                     f,
                     "your grant {grant} does not cover {}. Ask for one that does: stint request create",
-                    printable(wanted)
+                    shown(wanted)
                 )
             }
             Self::Origin { grant, origin: Some(ip) } => {
@@ -74,9 +96,9 @@ impl std::fmt::Display for Denial {
                 "this host last heard from its broker {age} ago, more than the {limit} that are allowed. Its administrator must restore the connection"
             ),
             Self::Locked { reason, lock } => {
-                write!(f, "locked: {} (lock {lock}). Ask your security team", printable(reason))
+                write!(f, "locked: {} (lock {lock}). Ask your security team", shown(reason))
             }
-            Self::Gate(cause) => write!(f, "{}", printable(cause)),
+            Self::Gate(cause) => write!(f, "{}", shown(cause)),
         }
     }
 }

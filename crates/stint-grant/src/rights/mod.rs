@@ -33,8 +33,8 @@ pub enum RightError {
     /// sudoers gives it another meaning.
     #[error("command {0:?} is sudoedit: it cannot be granted as a command")]
     Sudoedit(String),
-    /// A control character or a newline.
-    #[error("argument {0:?}: it holds a control character or is not plain text")]
+    /// A control, invisible or direction-changing character, a newline, or nothing at all.
+    #[error("argument {0:?}: it is empty or two quotes, or holds a control or invisible character")]
     Argument(String),
     /// More arguments or longer ones than sudo's own limits make sensible.
     #[error("command {0:?}: more than {max} bytes of arguments", max = sudo::MAX_ARGUMENT_BYTES)]
@@ -58,7 +58,7 @@ impl Rights {
         }
         self.sudo.iter().try_for_each(SudoRule::check)
     }
-    /// Whether this amounts to root: any command, as root or as anybody.
+    /// Whether any rule is full root in so many words: any command, as root.
     pub fn is_full_root(&self) -> bool {
         self.sudo.iter().any(SudoRule::is_full_root)
     }

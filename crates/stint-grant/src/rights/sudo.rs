@@ -1,10 +1,11 @@
 //! The right to run something through sudo.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::RightError;
 use crate::ids::{Sha256Hex, UserName};
-use crate::strict::document;
+use crate::strict::{self, document};
+use crate::words;
 
 /// The most bytes that all arguments of one rule may have together.
 pub const MAX_ARGUMENT_BYTES: usize = 4096;
@@ -24,7 +25,7 @@ document! {
 }
 
 /// A command: one exact program with its arguments, or anything (`ALL`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Anything: full rights of the account.
@@ -32,6 +33,7 @@ pub enum Command {
     /// One program.
     Program(Program),
 }
+strict::word_or_object!(Command { All = "all", Program(Program) = "program" });
 
 document! {
     /// One program.
@@ -44,7 +46,7 @@ document! {
 }
 
 /// The arguments that a program may be given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Arguments {
     /// Whatever the caller likes.
@@ -52,9 +54,18 @@ pub enum Arguments {
     /// Exactly these, in this order; an empty list means none at all.
     Exact(Vec<String>),
 }
+strict::word_or_object!(Arguments { Any = "any", Exact(Vec<String>) = "exact" });
+
+/// Programs that are, or give, a shell when they get no script or command to run.
+const SHELLS: &[&str] = &[
+    "ash", "bash", "busybox", "csh", "dash", "fish", "ksh", "lua", "mksh", "node", "perl", "php", "python",
+    "python2", "python3", "rbash", "ruby", "sh", "tclsh", "tcsh", "xonsh", "zsh",
+];
+/// Programs whose work is to become somebody, or to start whatever they are told.
+const BECOMERS: &[&str] = &["doas", "pkexec", "run0", "su", "sudo"];
 
 impl SudoRule {
-    pub(super) fn check(&self) -> Result<(), RightError> {
+    pub(crate) fn check(&self) -> Result<(), RightError> {
         let program = match &self.command {
             Command::All if self.digest.is_some() => return Err(RightError::AllWithDetails),
             Command::All => return Ok(()),
@@ -62,7 +73,9 @@ impl SudoRule {
         };
         check_path(&program.path)?;
         let Arguments::Exact(arguments) = &program.arguments else { return Ok(()) };
-        if let Some(bad) = arguments.iter().find(|a| a.chars().any(char::is_control)) {
+        // An empty argument, and one that is two quotes, would be written as sudoers' word for "no arguments".
+        let holds = |a: &String| !a.is_empty() && a != "\"\"" && a.chars().all(words::is_plain);
+        if let Some(bad) = arguments.iter().find(|a| !holds(a)) {
             return Err(RightError::Argument(bad.clone()));
         }
         if arguments.iter().map(|a| a.len() + 1).sum::<usize>() > MAX_ARGUMENT_BYTES {
@@ -70,9 +83,30 @@ impl SudoRule {
         }
         Ok(())
     }
-    /// Whether it amounts to root.
+    /// Whether it is root in so many words: any command, as root.
     pub fn is_full_root(&self) -> bool {
         self.run_as.as_str() == "root" && self.command == Command::All
+    }
+    /// Whether it amounts to root: any command, a shell or an interpreter without a script of its own, or a program that becomes
+    /// somebody. A host that forbids full root refuses these too. No list can name every program that can start a shell: what a
+    /// command can do, its reviewers judge.
+    pub fn amounts_to_root(&self) -> bool {
+        if self.run_as.as_str() != "root" {
+            return false;
+        }
+        let Command::Program(Program { path, arguments }) = &self.command else { return true };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+        let listed = |list: &[&str]| list.contains(&name) || list.contains(&base);
+        let open = match arguments {
+            Arguments::Any => true,
+            Arguments::Exact(list) => list.iter().all(|a| a.starts_with('-')),
+        };
+        listed(BECOMERS) || (open && listed(SHELLS))
+    }
+    /// Whether it names one program with exact arguments: only such a rule may come without a review.
+    pub fn is_exact(&self) -> bool {
+        matches!(&self.command, Command::Program(Program { arguments: Arguments::Exact(_), .. }))
     }
 }
 
