@@ -15,6 +15,8 @@ use crate::strict::document;
 
 /// The largest envelope that is looked at, in bytes.
 pub const MAX_ENVELOPE_BYTES: usize = 4 * 1024 * 1024;
+/// The most signatures that are looked at: each costs a pass over the payload, and who carries an envelope can add to it.
+pub const MAX_SIGNATURES: usize = 32;
 
 /// A kind of signed document.
 pub trait Document: DeserializeOwned {
@@ -63,6 +65,9 @@ pub enum EnvelopeError {
     /// Not an envelope.
     #[error("not a signed envelope: {0}")]
     Malformed(String),
+    /// More than [`MAX_SIGNATURES`].
+    #[error("the envelope has {0} signatures, more than the {MAX_SIGNATURES} that are looked at")]
+    TooManySignatures(usize),
     /// Another kind of document than the one asked for.
     #[error("the document is a {found:?}, not a {wanted:?}")]
     WrongType {
@@ -172,6 +177,9 @@ fn open(bytes: &[u8], wanted: &'static str) -> Result<Opened, EnvelopeError> {
     let envelope: Envelope = serde_json::from_slice(bytes).map_err(|e| malformed(&e))?;
     if envelope.payloadType != wanted {
         return Err(EnvelopeError::WrongType { found: envelope.payloadType, wanted });
+    }
+    if envelope.signatures.len() > MAX_SIGNATURES {
+        return Err(EnvelopeError::TooManySignatures(envelope.signatures.len()));
     }
     let decode = |s: &str| data_encoding::BASE64.decode(s.as_bytes());
     let payload = decode(&envelope.payload).map_err(|e| malformed(&e))?;

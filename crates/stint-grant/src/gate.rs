@@ -12,13 +12,18 @@ use crate::root::{self, Root, RootError};
 use crate::strict::document;
 use crate::time::{ClockFault, ClockReading, Floor, UnixTime};
 use crate::tree::Proof;
+use crate::words::printable;
 
 /// Where the gate is.
 pub const GATE_DIR: &str = "/var/lib/stint/gate";
 /// The largest `current`, in bytes.
 pub const MAX_CURRENT_BYTES: usize = 256 * 1024;
 /// The largest account file, in bytes: a shard and its header.
-pub const MAX_USER_BYTES: usize = bundle::MAX_SHARD_BYTES + 64 * 1024;
+pub const MAX_USER_BYTES: usize = bundle::MAX_SHARD_BYTES + MAX_HEADER_BYTES;
+/// Room for a verdict on each of the most grants that an account may have.
+const MAX_HEADER_BYTES: usize = 256 * 1024;
+/// The most characters that a header keeps of a cause.
+const MAX_CAUSE: usize = 200;
 
 document! {
     /// The file `current`.
@@ -76,9 +81,14 @@ pub fn user_file(user: &str) -> String {
     Sha256Hex::of(user.as_bytes()).as_str()[..32].to_owned()
 }
 
-/// An account's file as it is written.
+/// An account's file as it is written. A cause may quote what came from outside: it is cut short, so that one bad grant never makes
+/// the file too large for the module to read.
 pub fn user_file_bytes(header: &UserHeader, shard: &[u8]) -> Vec<u8> {
-    let mut out = serde_json::to_vec(header).expect("a header is plain data");
+    let mut header = header.clone();
+    for refused in &mut header.refused {
+        refused.cause = printable(&refused.cause).chars().take(MAX_CAUSE).collect();
+    }
+    let mut out = serde_json::to_vec(&header).expect("a header is plain data");
     out.push(b'\n');
     out.extend_from_slice(shard);
     out
@@ -171,6 +181,7 @@ impl OpenGate {
             return Err(GateFault::Torn("head.json is not the one that `current` names"));
         }
         let pulse = bundle::open_pulse(current.pulse.as_bytes(), &root, &head)?;
+        pulse.check_time(now)?;
         let account = files.user.map(|bytes| open_account(&head, bytes, user)).transpose()?;
         Ok(Self { head, pulse, account, ended: current.ended.clone(), now })
     }

@@ -105,6 +105,9 @@ pub enum RootError {
         "root: role {0} does not hold together: unknown or repeated keys, or a threshold that cannot be reached"
     )]
     BadRole(&'static str),
+    /// A key that is online could sign what only a key kept offline may sign.
+    #[error("root: a key that signs bundles or pulses, which is online, may not be in role {0} as well")]
+    OnlineKey(&'static str),
     /// For another fleet.
     #[error("root: it is for fleet {found}, not for {wanted}")]
     OtherFleet {
@@ -158,7 +161,8 @@ impl Root {
         self.signers(&self.pulse)
     }
 
-    /// Refuses roles that name unknown or repeated keys, or that can never be, or are always, satisfied.
+    /// Refuses roles that name unknown or repeated keys, or that can never be, or are always, satisfied; and online keys in the
+    /// roles that are kept offline.
     pub fn check_roles(&self) -> Result<(), RootError> {
         let roles = [
             ("root", &self.root),
@@ -175,7 +179,14 @@ impl Root {
                 return Err(RootError::BadRole(name));
             }
         }
-        Ok(())
+        let online = |id: &KeyId| self.bundle.keys.contains(id) || self.pulse.keys.contains(id);
+        match [("root", &self.root), ("roster", &self.roster)]
+            .iter()
+            .find(|(_, role)| role.keys.iter().any(online))
+        {
+            Some((name, _)) => Err(RootError::OnlineKey(name)),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a root past its end.

@@ -1,5 +1,7 @@
 //! The roster: who may review, with which keys. Signed by a key that root delegated, never by an online one.
 
+use std::collections::BTreeMap;
+
 use crate::dsse::{self, Document, EnvelopeError, Verified};
 use crate::ids::{FleetName, Principal};
 use crate::root::Root;
@@ -66,15 +68,22 @@ pub enum RosterError {
     /// A reviewer stands twice.
     #[error("roster: reviewer {0} stands in it twice")]
     Repeated(Principal),
+    /// One key of two reviewers: its holder would count as two people.
+    #[error("roster: {0} and {1} have one and the same key: each reviewer needs their own")]
+    SharedKey(Principal, Principal),
+    /// The root that vouches for it is past its end.
+    #[error("roster: the root that vouches for it ended at {0}: sign and publish a new root")]
+    RootExpired(UnixTime),
 }
 
-/// Verifies a roster: signature, fleet, version at least `known`, end, no reviewer twice.
+/// Verifies a roster: the root's end, signature, fleet, version at least `known`, end, no reviewer twice, no key of two reviewers.
 pub fn open(
     envelope: &[u8],
     root: &Verified<Root>,
     known: Option<u64>,
     now: UnixTime,
 ) -> Result<Verified<Roster>, RosterError> {
+    root.check_time(now).map_err(|_| RosterError::RootExpired(root.expires_at))?;
     let roster: Verified<Roster> = dsse::verify(envelope, &[root.roster_signers()])?;
     if roster.fleet != root.fleet {
         return Err(RosterError::OtherFleet(roster.fleet.clone()));
@@ -90,5 +99,20 @@ pub fn open(
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(RosterError::Repeated(pair[0].clone()));
     }
+    check_keys(&roster)?;
     Ok(roster)
+}
+
+/// The base64 of a key stands second in its line; it is all that makes the key.
+fn check_keys(roster: &Roster) -> Result<(), RosterError> {
+    let mut holders = BTreeMap::new();
+    for reviewer in &roster.reviewers {
+        for key in reviewer.keys.iter().filter_map(|line| line.split_ascii_whitespace().nth(1)) {
+            let holder = *holders.entry(key).or_insert(&reviewer.name);
+            if holder != &reviewer.name {
+                return Err(RosterError::SharedKey(holder.clone(), reviewer.name.clone()));
+            }
+        }
+    }
+    Ok(())
 }

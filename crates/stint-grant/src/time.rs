@@ -22,7 +22,8 @@ impl UnixTime {
     }
     /// Seconds from `earlier` until this instant; zero if it is not later.
     pub fn since(self, earlier: Self) -> Seconds {
-        Seconds(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+        // Not a saturating subtraction: between two extremes it would name half of the length.
+        Seconds(if self > earlier { self.0.abs_diff(earlier.0) } else { 0 })
     }
     /// The same instant for printing and calendar work; `None` outside the calendar's range.
     pub fn to_timestamp(self) -> Option<jiff::Timestamp> {
@@ -123,18 +124,17 @@ impl Floor {
     }
 
     /// The floor after `signed` was authenticated. Time never goes back, and the wall clock never raises it.
+    ///
+    /// A signed time that is not later than what is known says nothing new, in a new boot either: else a pulse from before the
+    /// reboot, shown again, would vouch for a clock that lost its time.
     pub fn advance(&self, signed: UnixTime, reading: &ClockReading) -> Result<Self, ClockFault> {
         let known = if self.boot_id == reading.boot_id { self.now(reading)? } else { self.time };
         if signed > known.plus(FAR) && signed > reading.wall.plus(FAR) {
             return Err(ClockFault::FarAhead { signed, now: known.max(reading.wall) });
         }
-        if self.boot_id == reading.boot_id && signed <= known {
+        if signed <= known {
             return Ok(self.clone());
         }
-        Ok(Self {
-            time: signed.max(known),
-            boot_id: reading.boot_id.clone(),
-            boottime_ms: reading.boottime_ms,
-        })
+        Ok(Self { time: signed, boot_id: reading.boot_id.clone(), boottime_ms: reading.boottime_ms })
     }
 }

@@ -43,7 +43,8 @@ pub(crate) fn make(layout: &Layout, floor: Floor) -> Result<Gate, Failed> {
     let host_key = PublicKey::of(&SigningKey::from_bytes(&[8; 32]));
     let (fleet, host): (stint_grant::ids::FleetName, HostName) = ("bench".parse()?, "web-01".parse()?);
     let public = PublicKey::of(&key);
-    let role = || Role { keys: vec![public.id()], threshold: 1 };
+    let offline = PublicKey::of(&SigningKey::from_bytes(&[6; 32]));
+    let role = |key: &PublicKey| Role { keys: vec![key.id()], threshold: 1 };
     let day = Seconds(24 * 3600);
     let root = Root {
         format: 1,
@@ -52,11 +53,11 @@ pub(crate) fn make(layout: &Layout, floor: Floor) -> Result<Gate, Failed> {
         issued_at: now,
         expires_at: now.plus(day),
         epoch: 1,
-        keys: Keys(BTreeMap::from([(public.id(), public.clone())])),
-        root: role(),
-        roster: role(),
-        bundle: role(),
-        pulse: role(),
+        keys: Keys([&public, &offline].into_iter().map(|key| (key.id(), key.clone())).collect()),
+        root: role(&offline),
+        roster: role(&offline),
+        bundle: role(&public),
+        pulse: role(&public),
     };
     let root = dsse::sign(&root, &[&key]);
 
