@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::bundle::{EndingKind, Grant, Lock, LockTarget};
+use crate::bundle::{Ending, EndingKind, Grant, Lock, LockTarget};
 use crate::gate::{Account, OpenGate};
 use crate::host_config::HostConfig;
 use crate::ids::{Fingerprint, GrantId, Principal};
@@ -172,7 +172,13 @@ pub fn decide(gate: &OpenGate, config: &HostConfig, question: &Question<'_>) -> 
     }
     let mut grants = Vec::new();
     let mut denial = last_ending(account).unwrap_or(Denial::NoGrant);
+    let repeated = repeated(account);
     for grant in &account.shard.grants {
+        if repeated.contains(&&grant.id) {
+            let cause = "it stands twice in the bundle".to_owned();
+            denial = denial.max(Denial::Refused { grant: grant.id.clone(), cause });
+            continue;
+        }
         match judge(gate, account, grant, config, question) {
             Ok(permitting) => grants.push(permitting),
             Err(cause) => denial = denial.max(cause),
@@ -198,8 +204,17 @@ fn judge(
     if !account.header.accepted.contains(&grant.id) {
         return Err(Denial::Refused { grant: id(), cause: "the warden has not accepted it".to_owned() });
     }
+    if let Some(ending) = account.shard.endings.iter().find(|e| e.grant == grant.id) {
+        return Err(ended(ending));
+    }
     let terms = CheckedTerms::parse(&grant.terms)
         .map_err(|e| Denial::Refused { grant: id(), cause: e.to_string() })?;
+    // The warden checked these as well. Whoever gets a file past it gets no further than the text that was reviewed.
+    let its_own = terms.request == grant.id && terms.user == account.shard.user;
+    if !its_own || !grant.is_within(&terms) {
+        let cause = "its account, request or window is not that of its terms".to_owned();
+        return Err(Denial::Refused { grant: id(), cause });
+    }
     let locks_it = |target: &LockTarget| match target {
         LockTarget::Principal(p) => *p == terms.principal,
         LockTarget::Grant(g) => *g == grant.id,
@@ -216,7 +231,12 @@ fn judge(
     }
     covers(&terms.rights, grant, question)?;
     let named = |keys: &[Fingerprint]| keys.iter().any(|k| terms.credentials.contains(k));
-    if !terms.credentials.is_empty() && question.credentials.is_some_and(|keys| !named(keys)) {
+    // sshd tells the keys in the session phase, so not to know them is no denial yet; no other login has any.
+    let known = match question.purpose {
+        Purpose::Login { service } if service != "sshd" => Some(question.credentials.unwrap_or_default()),
+        _ => question.credentials,
+    };
+    if !terms.credentials.is_empty() && known.is_some_and(|keys| !named(keys)) {
         return Err(Denial::Credential { grant: id() });
     }
     let limit = terms.max_staleness.min(config.limits.staleness);
@@ -257,12 +277,22 @@ fn locked(gate: &OpenGate, blocks: impl Fn(&LockTarget) -> bool) -> Option<Denia
     Some(Denial::Locked { reason: lock.reason.clone(), lock: lock.id.to_string() })
 }
 
+/// The ids that stand more than once: a verdict of the warden names a grant by its id, so it could not tell them apart.
+fn repeated(account: &Account) -> Vec<&GrantId> {
+    let mut ids: Vec<_> = account.shard.grants.iter().map(|g| &g.id).collect();
+    ids.sort_unstable();
+    ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
+}
+
 fn last_ending(account: &Account) -> Option<Denial> {
-    let ending = account.shard.endings.iter().max_by_key(|e| e.at)?;
+    account.shard.endings.iter().max_by_key(|e| e.at).map(ended)
+}
+
+fn ended(ending: &Ending) -> Denial {
     let how = match ending.how {
         EndingKind::Expired => How::Expired,
         EndingKind::Ended => How::Ended,
         EndingKind::Revoked => How::Revoked { by: ending.by.as_ref().map(ToString::to_string) },
     };
-    Some(Denial::Ended { grant: ending.grant.clone(), how, at: ending.at })
+    Denial::Ended { grant: ending.grant.clone(), how, at: ending.at }
 }

@@ -147,13 +147,13 @@ fn a_swapped_key_is_refused() {
 
 #[test]
 fn a_swapped_command_is_refused() {
-    let shell = SudoRule {
+    let wider = SudoRule {
         run_as: id("root"),
-        command: Command::Program(Program { path: "/bin/sh".into(), arguments: Arguments::Any }),
+        command: Command::Program(Program { path: "/usr/bin/less".into(), arguments: Arguments::Any }),
         digest: None,
         noexec: false,
     };
-    assert_eq!(swapped(|t| t.rights.sudo = vec![shell.clone()]), none(1));
+    assert_eq!(swapped(|t| t.rights.sudo = vec![wider.clone()]), none(1));
 }
 
 #[test]

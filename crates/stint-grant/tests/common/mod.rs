@@ -1,6 +1,6 @@
 //! A small fleet in memory: keys, documents, and a host's files, so that each test changes one thing.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::pedantic)]
+#![allow(dead_code, unused_imports, missing_docs, unreachable_pub, clippy::pedantic)]
 
 use ed25519_dalek::SigningKey;
 use ssh_key::private::Ed25519Keypair;
