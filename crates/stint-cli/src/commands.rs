@@ -1,0 +1,33 @@
+//! What each command does: ask the broker, check, show.
+
+mod audit;
+mod grant;
+mod hosts;
+mod lock;
+mod people;
+mod request;
+mod review;
+mod roster;
+mod sign_in;
+
+use crate::args::{Cli, Command};
+use crate::exit::Outcome;
+
+/// Runs one command.
+pub(crate) async fn run(cli: Cli) -> Outcome {
+    let output = cli.output;
+    match cli.command {
+        Command::Login(args) => sign_in::login(&args, output).await,
+        Command::Logout => sign_in::logout(output).await,
+        Command::Whoami => sign_in::whoami(output).await,
+        Command::Password(args) => sign_in::password(&args).await,
+        Command::Request(command) => request::run(command, output).await,
+        Command::Grant(command) => grant::run(command, output).await,
+        Command::Lock(command) => lock::run(command, output).await,
+        Command::Host(command) => hosts::run(command, output).await,
+        Command::Entitlement(command) => people::entitlements(&command, output).await,
+        Command::User(command) => people::users(command, output).await,
+        Command::Roster(command) => roster::run(command, output).await,
+        Command::Audit(command) => audit::run(command, output).await,
+    }
+}

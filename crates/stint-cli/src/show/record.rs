@@ -1,0 +1,226 @@
+//! A host's records in words.
+
+use stint_grant::time::UnixTime;
+use stint_log::record::{Body, Ending, Event, Mode, Record, Verdict};
+
+use super::safe;
+use crate::duration;
+
+/// One record: number, time, and what it tells.
+pub(crate) fn line(record: &Record) -> String {
+    let words = match &record.body {
+        Body::Known(event) => event_words(event),
+        Body::Other { kind, event } => {
+            let json = serde_json::Value::Object(event.clone()).to_string();
+            format!("{} {}", safe(kind), safe(&json))
+        }
+    };
+    format!("{:>6}  {}  {words}", record.header.seq, UnixTime(record.header.at))
+}
+
+fn event_words(event: &Event) -> String {
+    let g = |grant: &Option<String>| {
+        grant.as_deref().map_or_else(|| "no grant".to_owned(), |g| format!("grant {}", safe(g)))
+    };
+    let s = |text: &str| safe(text);
+    match event {
+        Event::AgentStarted { version, mode } => {
+            format!("stintd {} started, mode {}", s(version), mode_word(*mode))
+        }
+        Event::AgentStopped { why } => format!("stintd stopped: {}", s(why)),
+        Event::Enrolled { fleet, broker, identity_key } => {
+            format!("enrolled in fleet {} at {}, identity key {}", s(fleet), s(broker), s(identity_key))
+        }
+        Event::RootInstalled { version, sha256 } => format!("root {version} taken, sha256 {sha256}"),
+        Event::BundleInstalled { epoch, version, accepted, refused, .. } => {
+            format!("bundle {epoch}.{version} in force: {accepted} grants accepted, {refused} refused")
+        }
+        Event::BundleRefused { cause, detail } => format!("bundle refused ({}): {}", s(cause), s(detail)),
+        Event::GateWritten { generation, .. } => format!("gate generation {generation} written"),
+        Event::LockApplied { lock, user } => {
+            format!("lock {} in force on {}", s(lock), locked(user.as_deref()))
+        }
+        Event::LockLifted { lock, user } => {
+            format!("lock {} lifted from {}", s(lock), locked(user.as_deref()))
+        }
+        Event::GrantAccepted { grant, user, ends } => {
+            format!("grant {} of {} accepted until {}", s(grant), s(user), UnixTime(*ends))
+        }
+        Event::GrantRefused { grant, cause } => format!("grant {} refused: {}", s(grant), s(cause)),
+        Event::Decision { service, user, grant, verdict, cause } => {
+            let cause = if cause.is_empty() { String::new() } else { format!(": {}", s(cause)) };
+            format!("{} {} at {} ({}){cause}", s(user), verdict_word(*verdict), s(service), g(grant))
+        }
+        Event::SessionOpened { grant, user, service, session, origin, ends, .. } => {
+            let from = origin.as_deref().map_or_else(String::new, |o| format!(" from {}", s(o)));
+            let ends = ends.map_or_else(String::new, |e| format!(", until {}", UnixTime(e)));
+            format!(
+                "session {} of {} opened by {}{from} ({}){ends}",
+                s(session),
+                s(user),
+                s(service),
+                g(grant)
+            )
+        }
+        Event::SessionMoved { grant, user, pid, scope } => {
+            format!("process {pid} of {} moved to {} ({})", s(user), s(scope), g(grant))
+        }
+        Event::SessionClosed { grant, user, session } => {
+            format!("session {} of {} closed ({})", s(session), s(user), g(grant))
+        }
+        Event::SessionTerminated { grant, user, session, how } => {
+            format!("session {} of {} terminated (grant {}): {}", s(session), s(user), s(grant), s(how))
+        }
+        Event::ProcessesKilled { grant, scope, count, how, took_ms } => {
+            format!(
+                "{count} processes of {} killed in {took_ms} ms (grant {}): {}",
+                s(scope),
+                s(grant),
+                s(how)
+            )
+        }
+        Event::DropInWritten { grant, path, .. } => format!("{} written (grant {})", s(path), s(grant)),
+        Event::DropInRefused { grant, cause, detail } => {
+            format!("sudo rules of grant {} not written ({}): {}", s(grant), s(cause), s(detail))
+        }
+        Event::DropInRemoved { grant, path } => format!("{} removed (grant {})", s(path), s(grant)),
+        Event::WindowWarned { grant, user, minutes_left } => {
+            format!("{} told that {minutes_left} min are left (grant {})", s(user), s(grant))
+        }
+        Event::WindowExtended { grant, from, to } => {
+            format!("window of grant {} extended from {} to {}", s(grant), UnixTime(*from), UnixTime(*to))
+        }
+        Event::WindowEnded { grant, how } => format!("grant {} {}", s(grant), ending_word(*how)),
+        Event::Receipt { grant, sessions, killed, removed, reported, not_excluded, took_ms, clean } => {
+            let list = |what: &str, items: &[String]| match items {
+                [] => String::new(),
+                items => format!("; {what} {}", items.iter().map(|i| s(i)).collect::<Vec<_>>().join(", ")),
+            };
+            let clean = if *clean { "clean" } else { "NOT CLEAN" };
+            format!(
+                "receipt of grant {}: {clean}; {sessions} sessions ended, {killed} processes killed in {took_ms} ms{}{}{}",
+                s(grant),
+                list("removed", removed),
+                list("reported", reported),
+                list("could not be excluded:", not_excluded)
+            )
+        }
+        Event::ModeChanged { from, to, by, why } => {
+            format!("mode {} -> {} by {}: {}", mode_word(*from), mode_word(*to), s(by), s(why))
+        }
+        Event::ClockJumped { seconds } => {
+            let way = if *seconds < 0 { "back" } else { "ahead" };
+            format!("wall clock moved {way} by {}", duration::words(seconds.unsigned_abs()))
+        }
+        Event::FloorLowered { from, to, by } => {
+            format!("floor of time lowered from {} to {} by {}", UnixTime(*from), UnixTime(*to), s(by))
+        }
+        Event::Alarm { what, detail } => format!("ALARM {}: {}", s(what), s(detail)),
+        Event::Gap { epoch, from, to, why } => {
+            format!("records {from} to {to} of epoch {epoch} cannot be read: {}", s(why))
+        }
+        Event::Heartbeat {} => "heartbeat".to_owned(),
+        #[allow(unreachable_patterns, reason = "a kind that is newer than this program")]
+        other => format!("{other:?}"),
+    }
+}
+
+fn locked(user: Option<&str>) -> String {
+    user.map_or_else(|| "the host".to_owned(), safe)
+}
+
+fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Inert => "inert",
+        Mode::Observe => "observe",
+        Mode::Enforce => "enforce",
+    }
+}
+
+fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "let in",
+        Verdict::Deny => "denied",
+        Verdict::WouldDeny => "would have been denied",
+        Verdict::Ignore => "not gated",
+    }
+}
+
+fn ending_word(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Expired => "expired",
+        Ending::Ended => "was given back",
+        Ending::Revoked => "was revoked",
+        Ending::Locked => "was ended by a lock",
+        Ending::Withdrawn => "was withdrawn",
+        Ending::Stale => "ended without fresh word from the broker",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stint_log::Hash;
+    use stint_log::record::Header;
+
+    use super::*;
+
+    fn of(event: Event) -> String {
+        let header = Header {
+            host: "web-01".into(),
+            epoch: 0,
+            seq: 7,
+            prev: Hash::ZERO,
+            at: 1_795_444_800,
+            boot: "b0".into(),
+        };
+        line(&Record { header, body: Body::Known(event) })
+    }
+
+    #[test]
+    fn a_record_has_its_number_and_time() {
+        assert_eq!(of(Event::Heartbeat {}), "     7  2026-11-23 14:40:00 UTC  heartbeat");
+    }
+
+    #[test]
+    fn a_decision_names_who_where_and_why() {
+        let event = Event::Decision {
+            service: "sshd".into(),
+            user: "alice".into(),
+            grant: None,
+            verdict: Verdict::Deny,
+            cause: "no-grant".into(),
+        };
+        assert!(of(event).ends_with("UTC  alice denied at sshd (no grant): no-grant"));
+    }
+
+    #[test]
+    fn a_receipt_that_is_not_clean_shouts() {
+        let event = Event::Receipt {
+            grant: "7f3a".into(),
+            sessions: 1,
+            killed: 3,
+            removed: vec!["/etc/sudoers.d/x".into()],
+            reported: vec![],
+            not_excluded: vec!["setuid copies".into()],
+            took_ms: 40,
+            clean: false,
+        };
+        assert!(of(event).ends_with(
+            "receipt of grant 7f3a: NOT CLEAN; 1 sessions ended, 3 processes killed in 40 ms; removed /etc/sudoers.d/x; could not be excluded: setuid copies"
+        ));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_shown_as_it_stands() {
+        let header =
+            Header { host: "web-01".into(), epoch: 0, seq: 1, prev: Hash::ZERO, at: 0, boot: "b0".into() };
+        let event = serde_json::Map::from_iter([("a".to_owned(), serde_json::json!("\u{1b}"))]);
+        let text = line(&Record { header, body: Body::Other { kind: "new_kind".into(), event } });
+        assert!(text.ends_with(r#"new_kind {"a":"\\u001b"}"#), "{text}");
+    }
+
+    #[test]
+    fn text_from_the_host_cannot_drive_the_terminal() {
+        assert!(!of(Event::AgentStopped { why: "\x1b[2J".into() }).contains('\x1b'));
+    }
+}

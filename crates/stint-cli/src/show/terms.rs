@@ -1,0 +1,99 @@
+//! Terms in words: all that the hosts will enforce, and the digest that a review signs.
+
+use stint_grant::terms::CheckedTerms;
+
+use super::{Facts, rights, safe, when};
+use crate::check::class_word;
+use crate::duration;
+
+/// Every field of the terms.
+pub(crate) fn in_words(terms: &CheckedTerms, now: i64) -> String {
+    let hosts: Vec<_> = terms.hosts.iter().map(ToString::to_string).collect();
+    let keys: Vec<_> = terms.credentials.iter().map(ToString::to_string).collect();
+    let extension = match terms.max_extension.0 {
+        0 => "none".to_owned(),
+        s => format!("up to {} in all", duration::words(s)),
+    };
+    Facts::new()
+        .add("who", format!("{}, as the account {}", terms.principal, terms.user))
+        .add("entitlement", format!("{} ({})", terms.entitlement, class_word(terms.class)))
+        .add("hosts", format!("{} of fleet {}", hosts.join(", "), terms.fleet))
+        .add("reason", safe(&terms.reason))
+        .maybe("ticket", terms.ticket.as_deref().map(safe))
+        .lines("login", rights::login(&terms.rights))
+        .lines("sudo", rights::sudo(&terms.rights))
+        .maybe("groups", rights::groups(&terms.rights))
+        .maybe("SSH keys", (!keys.is_empty()).then(|| keys.join(", ")))
+        .add("window", duration::words(terms.max_window.0))
+        .add("starts", format!("not before {}", when(terms.not_before.0, now)))
+        .add("", format!("not after  {}", when(terms.claim_by.0, now)))
+        .add("extensions", extension)
+        .maybe("idle", terms.idle_limit.map(|s| format!("sessions end after {} idle", duration::words(s.0))))
+        .add(
+            "offline",
+            format!(
+                "ends {} after the host last heard from its broker",
+                duration::words(terms.max_staleness.0)
+            ),
+        )
+        .add("digest", format!("sha256:{}", terms.digest()))
+        .text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::show::samples;
+
+    #[test]
+    fn all_that_is_enforced_is_shown() {
+        let text = samples::terms().to_text();
+        let terms = CheckedTerms::parse(&text).unwrap();
+        let expected = format!(
+            "\
+  who          alice, as the account alice
+  entitlement  nginx-restart (routine)
+  hosts        web-01 of fleet demo
+  reason       OPS-12 certificate rollover
+  ticket       OPS-12
+  login        by sshd, from anywhere; no forwarding
+  sudo         /usr/bin/systemctl restart nginx, as root
+               /usr/bin/systemctl reload nginx, as root
+  window       40 min
+  starts       not before 2026-11-23 14:00:00 UTC (now)
+               not after  2026-11-23 15:00:00 UTC (in 1 h)
+  extensions   up to 20 min in all
+  offline      ends 10 min after the host last heard from its broker
+  digest       sha256:{}
+",
+            stint_grant::terms::digest_of(&text)
+        );
+        assert_eq!(in_words(&terms, samples::NOW), expected);
+    }
+
+    #[test]
+    fn what_is_seldom_set_is_shown_when_it_is() {
+        let mut terms = samples::terms();
+        terms.rights.groups = vec!["adm".parse().unwrap()];
+        terms.idle_limit = Some(stint_grant::time::Seconds(300));
+        terms.max_extension = stint_grant::time::Seconds(0);
+        terms.credentials = vec![format!("SHA256:{}", "A".repeat(43)).parse().unwrap()];
+        let text = in_words(&CheckedTerms::parse(&terms.to_text()).unwrap(), samples::NOW);
+        for line in [
+            "  groups       adm\n",
+            "  SSH keys     SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+            "  extensions   none\n",
+            "  idle         sessions end after 5 min idle\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_cannot_hide_or_reverse_text() {
+        let mut terms = samples::terms();
+        terms.reason = "fine\u{202e}toor".into();
+        let text = in_words(&CheckedTerms::parse(&terms.to_text()).unwrap(), samples::NOW);
+        assert!(text.contains(r"  reason       fine\u{202e}toor"), "{text}");
+    }
+}
