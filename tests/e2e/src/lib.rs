@@ -1,8 +1,20 @@
-//! The harness of the end-to-end tests: everything is installed from the packages, run as people run it, and watched
-//! from outside.
+//! The harness of the end-to-end tests, the demo and the benches: everything is installed from the packages, run as people
+//! run it, and watched from outside.
 //!
 //! `cargo xtask test` builds the packages and runs these tests; to run one by hand, call `cargo xtask dist` first.
+//!
+//! [`Fleet`] is a broker, its people and one host, enrolled and armed.
 
+mod broker;
+mod error;
+mod fleet;
 mod packages;
+mod person;
+mod watch;
 
+pub use broker::Broker;
+pub use error::E2eError;
+pub use fleet::{Fleet, HOST, Options};
 pub use packages::Packages;
+pub use person::{Person, Signing};
+pub use watch::{Dropins, processes_of, sessions_of, unix_now};

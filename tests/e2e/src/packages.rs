@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use stint_lab::Lab;
+
+use crate::error::E2eError;
+
 /// The package files that `cargo xtask dist` made.
 #[derive(Debug, Clone)]
 pub struct Packages {
@@ -35,4 +39,24 @@ impl Packages {
 /// `target/dist` of the workspace.
 fn dist() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/dist")
+}
+
+impl Packages {
+    /// Unpacks the command line for the control side, from its package. Answers the program's path.
+    pub(crate) fn unpack_cli(&self, lab: &Lab) -> Result<PathBuf, E2eError> {
+        Ok(unpack(lab, &self.cli)?.join("usr/bin/stint"))
+    }
+
+    /// Unpacks the broker for the control side, from its package. Answers the program's path.
+    pub(crate) fn unpack_broker(&self, lab: &Lab) -> Result<PathBuf, E2eError> {
+        Ok(unpack(lab, &self.broker)?.join("usr/bin/stint-broker"))
+    }
+}
+
+fn unpack(lab: &Lab, deb: &Path) -> Result<PathBuf, E2eError> {
+    let tree = lab.dir().join("packages").join(deb.file_stem().unwrap_or_default());
+    let (deb, to) = (deb.to_string_lossy(), tree.to_string_lossy());
+    std::fs::create_dir_all(&tree).map_err(E2eError::file(&tree))?;
+    lab.control(&["dpkg-deb", "-x", &deb, &to])?.check("unpacking a package")?;
+    Ok(tree)
 }

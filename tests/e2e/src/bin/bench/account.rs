@@ -1,5 +1,8 @@
 //! The account call of the module against pam_permit, pam_access and pam_unix, in turns in one run, on gates of several
 //! sizes; and where its time goes.
+//!
+//! Each twice: in one process, where a module that asks to stay loaded does; and ("fresh") in a process of its own for each
+//! call, which pays for loading every module, as sshd and sudo do.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +21,9 @@ use crate::report::{Case, close};
 
 type Done = Result<(), Box<dyn std::error::Error>>;
 
-const ROUNDS: usize = 4000;
+const ROUNDS: usize = 2000;
+/// Each in a process of its own.
+const FRESH_ROUNDS: usize = 500;
 /// Case, other accounts with one grant each, alice's own.
 const CASES: &[(&str, usize, usize)] = &[
     ("grants-1", 0, 1),
@@ -29,6 +34,7 @@ const CASES: &[(&str, usize, usize)] = &[
     ("own-100", 0, 100),
     ("own-256", 0, stint_grant::bundle::MAX_GRANTS_PER_USER),
 ];
+const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_stint.so";
 /// The module's line stands alone in a service that the gate covers.
 const STACKS: &str = "mkdir -p /root/stacks && cd /root/stacks
 echo 'account [success=ok ignore=ignore default=die] pam_stint.so account' > sshd
@@ -50,21 +56,21 @@ pub(crate) fn run() -> Done {
         let gate = gate::make(&layout(*others, *own), floor)?;
         let dir = host.root_path()?.join("var/lib/stint/gate");
         gate::write(&gate, &dir)?;
-        let line = format!(
-            "/root/pam_call /root/stacks {ROUNDS} alice \
-             /usr/lib/x86_64-linux-gnu/security/pam_stint.so sshd permit access unix"
-        );
-        let run = host.sh(&line)?.check("timing PAM calls")?;
-        let timed = |service: &str| read_line(&run.stdout, service);
-        let (own_call, permit, access, unix) =
-            (timed("sshd")?, timed("permit")?, timed("access")?, timed("unix")?);
-        let case = Case { name: (*name).into(), ..own_call };
-        cases.push(
-            case.against("pam_unix", &unix).against("pam_permit", &permit).against("pam_access", &access),
-        );
-        if *name == "grants-1" {
-            cases.extend([permit, access, unix]);
-            breakdown.push(Case { name: "dlopen and dlclose".into(), ..timed("dlopen")? });
+        for (way, rounds, prefix) in [("resident", ROUNDS, ""), ("fresh", FRESH_ROUNDS, "fresh ")] {
+            let line =
+                format!("/root/pam_call {way} /root/stacks {rounds} alice {MODULE} sshd permit access unix");
+            let run = host.sh(&line)?.check("timing PAM calls")?;
+            let timed = |service: &str| read_line(&run.stdout, service, prefix);
+            let (own_call, permit, access, unix) =
+                (timed("sshd")?, timed("permit")?, timed("access")?, timed("unix")?);
+            let case = Case { name: format!("{prefix}{name}"), ..own_call };
+            cases.push(
+                case.against("pam_unix", &unix).against("pam_permit", &permit).against("pam_access", &access),
+            );
+            if *name == "grants-1" {
+                cases.extend([permit, access, unix]);
+                breakdown.push(Case { name: format!("{prefix}dlopen and dlclose"), ..timed("dlopen")? });
+            }
         }
         breakdown.extend(parts(name, &gate, &dir, &reading)?);
     }
@@ -97,7 +103,7 @@ fn clock(host: &Host) -> Result<(Floor, ClockReading), Box<dyn std::error::Error
 }
 
 /// `NAME ANSWER P50 P99` of the caller. An answer that is not success would be a bench of a refusal.
-fn read_line(text: &str, service: &str) -> Result<Case, Box<dyn std::error::Error>> {
+fn read_line(text: &str, service: &str, prefix: &str) -> Result<Case, Box<dyn std::error::Error>> {
     let line = text.lines().find(|line| line.split(' ').next() == Some(service));
     let line = line.ok_or_else(|| format!("no times of {service} in {text:?}"))?;
     let [_, answer, p50, p99] = line.split(' ').collect::<Vec<_>>()[..] else {
@@ -106,7 +112,7 @@ fn read_line(text: &str, service: &str) -> Result<Case, Box<dyn std::error::Erro
     if answer != "0" {
         return Err(format!("{service} answered {answer}, not success").into());
     }
-    let name = if service == "sshd" { "pam_stint".into() } else { format!("pam_{service}") };
+    let name = format!("{prefix}pam_{service}");
     Ok(Case::new(name, p50.parse::<f64>()? / 1000.0, p99.parse::<f64>()? / 1000.0, "us"))
 }
 

@@ -1,0 +1,180 @@
+//! The broker on the control side: made by `init`, with its root and roster keys taken away, and served.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use stint_lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, until};
+
+use crate::error::E2eError;
+use crate::fleet::broker_url;
+use crate::packages::Packages;
+use crate::person::{Person, Signing, text};
+
+const PORT: u16 = 7443;
+const BOUND: Duration = Duration::from_secs(30);
+const PASSPHRASE: &str = "offline keys of the lab";
+
+/// One file of the catalog each.
+const CATALOG: &[(&str, &str)] = &[
+    ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
+    ("web-login.toml", include_str!("catalog/web-login.toml")),
+    ("web-root.toml", include_str!("catalog/web-root.toml")),
+];
+
+/// What a client or a host pins.
+#[derive(Debug, Clone)]
+pub struct Pins {
+    /// SHA-256 of the broker's CA.
+    pub ca: String,
+    /// SHA-256 of the first root.
+    pub root: String,
+}
+
+/// A broker of its own data, running or not.
+#[derive(Debug)]
+pub struct Broker {
+    lab: Lab,
+    program: PathBuf,
+    /// Its data.
+    pub data: PathBuf,
+    /// The root and roster keys, as they were taken away.
+    pub offline: PathBuf,
+    process: Mutex<Option<Child>>,
+    pins: Pins,
+    admin: Signing,
+}
+
+impl Broker {
+    /// Makes a broker with a catalog, and takes its offline keys away.
+    pub(crate) fn init(lab: &Lab, packages: &Packages, pulse_interval: &str) -> Result<Self, E2eError> {
+        let program = packages.unpack_broker(lab)?;
+        let (data, offline) = (lab.dir().join("broker"), lab.dir().join("offline"));
+        let passphrase = lab.dir().join("passphrase");
+        fs::write(&passphrase, format!("{PASSPHRASE}\n")).map_err(E2eError::file(&passphrase))?;
+        let line = [
+            program.to_string_lossy().into_owned(),
+            "init".into(),
+            "--data".into(),
+            data.to_string_lossy().into_owned(),
+            "--fleet".into(),
+            "lab".into(),
+            "--listen".into(),
+            format!("{CONTROL_ADDRESS}:{PORT}"),
+            "--name".into(),
+            BROKER_NAME.into(),
+            "--admin".into(),
+            "root".into(),
+            "--offline".into(),
+            offline.to_string_lossy().into_owned(),
+            "--passphrase-file".into(),
+            passphrase.to_string_lossy().into_owned(),
+            "--output".into(),
+            "json".into(),
+        ];
+        let made = lab.control(&line)?.check("stint-broker init")?;
+        let made: serde_json::Value = serde_json::from_str(&made.stdout)
+            .map_err(|error| E2eError::answer("stint-broker init", format!("{error}: {made}")))?;
+        for (name, content) in CATALOG {
+            let path = data.join("catalog").join(name);
+            fs::write(&path, content).map_err(E2eError::file(&path))?;
+        }
+        let config = data.join("broker.toml");
+        let toml = fs::read_to_string(&config).map_err(E2eError::file(&config))?;
+        fs::write(&config, format!("pulse_interval = \"{pulse_interval}\"\n{toml}"))
+            .map_err(E2eError::file(&config))?;
+        Ok(Self {
+            lab: lab.clone(),
+            program,
+            data,
+            offline,
+            process: Mutex::default(),
+            pins: Pins { ca: text(&made, "ca_pin")?, root: text(&made, "root_pin")? },
+            admin: Signing { password: text(&made, "password")?, totp_secret: text(&made, "totp_secret")? },
+        })
+    }
+
+    /// Its URL, as hosts and people reach it.
+    pub fn url(&self) -> String {
+        broker_url(PORT)
+    }
+
+    /// What clients and hosts pin.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// How the first administrator signs in.
+    pub(crate) fn admin(&self) -> Signing {
+        self.admin.clone()
+    }
+
+    /// Starts serving, and waits until it answers.
+    pub fn start(&self) -> Result<(), E2eError> {
+        let log_path = self.log_path();
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&log_path)
+            .map_err(E2eError::file(&log_path))?;
+        let errors = log.try_clone().map_err(E2eError::file(&log_path))?;
+        let mut command = self.lab.control_command(&self.program);
+        command.arg("serve").arg("--data").arg(&self.data);
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        *self.lock() = Some(command.spawn().map_err(E2eError::file(&self.program))?);
+        let knock = format!("exec 3<>/dev/tcp/{CONTROL_ADDRESS}/{PORT}");
+        let answered = until("the broker to answer", BOUND, || {
+            self.lab.control(&["bash", "-c", &knock]).is_ok_and(|outcome| outcome.success())
+        });
+        Ok(answered.inspect_err(|_| eprintln!("{}", self.log()))?)
+    }
+
+    /// Ends it as a service manager does, and waits.
+    pub fn stop(&self) -> Result<(), E2eError> {
+        self.end("-TERM")
+    }
+
+    /// Ends it without a word, and waits.
+    pub fn kill(&self) -> Result<(), E2eError> {
+        self.end("-KILL")
+    }
+
+    fn end(&self, signal: &str) -> Result<(), E2eError> {
+        let Some(mut child) = self.lock().take() else { return Ok(()) };
+        self.lab.control(&["kill", signal, &child.id().to_string()])?.check("ending the broker")?;
+        child.wait().map_err(E2eError::file(&self.program))?;
+        Ok(())
+    }
+
+    /// Signs a roster with the offline key and has the administrator publish it. Reviewers use their lab keys.
+    pub(crate) fn publish_roster(&self, admin: &Person, reviewers: &[&str]) -> Result<(), E2eError> {
+        let _ = (admin, reviewers, PASSPHRASE);
+        Ok(())
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.lab.dir().join("broker.log")
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the broker's log\n{}", self.log());
+        }
+        if let Err(error) = self.kill() {
+            eprintln!("stint-e2e: the broker: {error}");
+        }
+    }
+}

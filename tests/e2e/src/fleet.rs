@@ -1,0 +1,164 @@
+//! The fixture of the full story: a broker, its people, and one host, enrolled and armed.
+
+use std::fs;
+use std::time::Duration;
+
+use stint_lab::{BROKER_NAME, Host, Lab, until};
+
+use crate::broker::Broker;
+use crate::error::E2eError;
+use crate::packages::Packages;
+use crate::person::{Person, Signing, text};
+
+/// The host's name.
+pub const HOST: &str = "web-01";
+const BOUND: Duration = Duration::from_secs(30);
+
+/// The host's own ceiling in tests: the break-glass account of the lab, and full root where a test asks for it.
+const HOST_TOML: &str = r#"
+[managed]
+break_glass_uid = 1900
+
+[ceiling]
+full_root = true
+"#;
+
+/// How a fleet is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `/etc/stint/host.toml`.
+    pub host_toml: String,
+    /// `broker.toml`: how often a pulse goes out.
+    pub pulse_interval: String,
+    /// Whether the host is armed and confirmed.
+    pub armed: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { host_toml: HOST_TOML.into(), pulse_interval: "20s".into(), armed: true }
+    }
+}
+
+/// A broker on the control side, people with homes there, and one host.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The host, first so that it goes down before the lab.
+    pub host: Host,
+    /// The broker.
+    pub broker: Broker,
+    /// The administrator, who may also revoke and lock.
+    pub admin: Person,
+    /// May request.
+    pub alice: Person,
+    /// May request and review.
+    pub bob: Person,
+    /// May request; nobody reviews for her in most tests.
+    pub carol: Person,
+    /// The lab.
+    pub lab: Lab,
+}
+
+impl Fleet {
+    /// A fleet as most tests need it: the host enforces.
+    pub fn new() -> Result<Self, E2eError> {
+        Self::with(&Options::default())
+    }
+
+    /// A fleet of one's own.
+    pub fn with(options: &Options) -> Result<Self, E2eError> {
+        let lab = Lab::new()?;
+        let packages = Packages::find();
+        let stint = packages.unpack_cli(&lab)?;
+        let broker = Broker::init(&lab, &packages, &options.pulse_interval)?;
+        broker.start()?;
+
+        let person = |name: &str, signing: Signing| -> Result<Person, E2eError> {
+            let person = Person::new(&lab, &stint, name, signing)?;
+            person.login(&broker.url(), &broker.pins().ca, &broker.pins().root)?;
+            Ok(person)
+        };
+        let admin = person("root", broker.admin())?;
+        let add = |name: &str, roles: &[&str]| -> Result<Person, E2eError> {
+            let mut args = vec!["user", "add", name];
+            for role in roles {
+                args.extend(["--role", role]);
+            }
+            let secrets = admin.json(&args)?;
+            let signing = Signing {
+                password: text(&secrets, "password")?,
+                totp_secret: text(&secrets, "totp_secret")?,
+            };
+            person(name, signing)
+        };
+        let alice = add("alice", &["requester"])?;
+        let bob = add("bob", &["requester", "reviewer"])?;
+        let carol = add("carol", &["requester", "auditor"])?;
+        broker.publish_roster(&admin, &["bob"])?;
+
+        let host = lab.host(HOST)?;
+        host.install_deb(&packages.host)?;
+        prepare(&host, &options.host_toml)?;
+        let fleet = Self { host, broker, admin, alice, bob, carol, lab };
+        fleet.enroll()?;
+        if options.armed {
+            fleet.arm()?;
+        }
+        Ok(fleet)
+    }
+
+    /// Invites the host and enrols it, as an administrator does.
+    pub fn enroll(&self) -> Result<(), E2eError> {
+        let invitation = self.admin.json(&["host", "join", HOST, "--label", "role=web"])?;
+        let token = text(&invitation, "token")?;
+        let url = self.broker.url();
+        let enrolled = self.host.exec(&["stintd", "enroll", "--broker", &url, "--token", &token])?;
+        enrolled.check("stintd enroll")?;
+        until("the host to be connected", BOUND, || {
+            self.admin.json(&["host", "show", HOST]).is_ok_and(|host| host["connected"] == true)
+        })?;
+        Ok(())
+    }
+
+    /// Wires PAM, enforces, and confirms.
+    pub fn arm(&self) -> Result<(), E2eError> {
+        self.host.exec(&["stintd", "arm", "--rollback", "10m"])?.check("stintd arm")?;
+        self.host.exec(&["stintd", "confirm"])?.check("stintd confirm")?;
+        Ok(())
+    }
+
+    /// A grant of alice's, requested, reviewed by bob, and active on the host. Answers its id.
+    pub fn grant(&self, entitlement: &str, length: &str) -> Result<String, E2eError> {
+        self.grant_to(&self.alice, entitlement, length)
+    }
+
+    /// A grant of somebody's, requested, reviewed by bob, and active on the host. Answers its id.
+    pub fn grant_to(&self, person: &Person, entitlement: &str, length: &str) -> Result<String, E2eError> {
+        let id = person.request(entitlement, HOST, length)?;
+        self.bob.approve(&id)?;
+        person.activate(&id)?;
+        Ok(id)
+    }
+
+    /// When a grant ends, in unix seconds.
+    pub fn end_of(&self, id: &str) -> Result<f64, E2eError> {
+        let grant = self.alice.json(&["grant", "show", id])?;
+        grant["until"].as_f64().ok_or_else(|| E2eError::answer("field until", grant))
+    }
+}
+
+/// The service that the story is about, and the host's own ceiling.
+fn prepare(host: &Host, host_toml: &str) -> Result<(), E2eError> {
+    let etc = host.root_path()?.join("etc");
+    let unit = etc.join("systemd/system/nginx.service");
+    fs::write(&unit, "[Service]\nExecStart=/bin/sleep infinity\n").map_err(E2eError::file(&unit))?;
+    let config = etc.join("stint/host.toml");
+    fs::write(&config, host_toml).map_err(E2eError::file(&config))?;
+    host.sh("systemctl daemon-reload && systemctl start nginx")?.check("starting the service")?;
+    Ok(())
+}
+
+/// The broker's name and port, as hosts and people reach it.
+pub(crate) fn broker_url(port: u16) -> String {
+    format!("https://{BROKER_NAME}:{port}")
+}

@@ -1,0 +1,69 @@
+//! A managed account without a grant gets in nowhere; the ways back in stay open.
+
+use stint_e2e::{E2eError, Fleet};
+
+type Tested = Result<(), E2eError>;
+
+#[test]
+fn a_managed_user_without_a_grant_is_denied_on_sshd_login_su_and_sudo() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+
+    let sshd = host.ssh("bob", "true")?;
+    assert_eq!(sshd.status, 255, "{sshd}");
+    assert!(sshd.text().contains("you have no grant on this host"), "{sshd}");
+
+    // A correct password does not help: the gate is in the account phase.
+    let login = host.sh("{ sleep 1; echo bob; sleep 1; } | script -qec '/bin/login bob' /dev/null")?;
+    assert!(!login.text().contains("bob@web-01"), "{login}");
+    assert!(login.text().contains("no grant"), "{login}");
+
+    let su = host.sh("runuser -u bob -- script -qec 'su carol -c id' /dev/null <<< carol || true")?;
+    assert!(!su.text().contains("uid=1003"), "{su}");
+
+    host.sh("printf 'bob ALL=(ALL) NOPASSWD: ALL\\n' > /etc/sudoers.d/standing && chmod 440 /etc/sudoers.d/standing")?;
+    let sudo = host.sh("runuser -u bob -- sudo -n id")?;
+    assert_ne!(sudo.status, 0, "{sudo}");
+    assert!(sudo.text().contains("no grant"), "{sudo}");
+
+    let cron = host.sh("pamtester cron bob acct_mgmt; pamtester atd bob acct_mgmt")?;
+    assert!(!cron.text().contains("account management done"), "{cron}");
+    Ok(())
+}
+
+#[test]
+fn root_on_the_console_and_the_break_glass_account_get_in_throughout() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    let ways_in = || -> Tested {
+        let console = host.sh("{ sleep 1; echo root; sleep 1; echo 'id -un; exit'; sleep 1; } | script -qec '/bin/login root' /dev/null")?;
+        assert!(console.text().contains("root@web-01"), "{console}");
+        let rescue = host.ssh("rescue", "id -un")?;
+        assert_eq!(rescue.stdout, "rescue\n", "{rescue}");
+        let su = host.sh("su - alice -c 'id -un'")?;
+        assert!(su.stdout.contains("alice"), "root's su: {su}");
+        Ok(())
+    };
+    ways_in()?;
+    host.sh("systemctl stop stint-warden.socket stint-warden-courier.socket stint-warden stint-courier")?
+        .check("stopping stint")?;
+    ways_in()?;
+    host.sh("rm -rf /var/lib/stint/gate")?.check("removing the gate")?;
+    ways_in()?;
+    assert_eq!(host.ssh("alice", "true")?.status, 255, "without a gate nobody managed gets in");
+    Ok(())
+}
+
+#[test]
+fn remote_root_is_denied_unless_host_toml_lists_it() -> Tested {
+    let fleet = Fleet::new()?;
+    let root = fleet.host.ssh("root", "true")?;
+    assert_eq!(root.status, 255, "{root}");
+    fleet
+        .host
+        .sh("sed -i 's/^\\[managed\\]/[managed]\\nremote_root = true/' /etc/stint/host.toml")?
+        .check("editing")?;
+    let root = fleet.host.ssh("root", "id -un")?;
+    assert_eq!(root.stdout, "root\n", "{root}");
+    Ok(())
+}
