@@ -413,6 +413,12 @@ impl Plan {
             _ => None,
         })
     }
+    /// Whether the generation of another plan would be the same, byte for byte.
+    pub(crate) fn makes_the_same_gate(&self, other: &Self) -> bool {
+        self.root.1 == other.root.1
+            && self.head.1 == other.head.1
+            && self.verdicts().eq(other.verdicts())
+    }
     /// What the broker must hear: the grants that it believes in force and that are not, and why.
     pub(crate) fn refused(&self) -> Vec<(GrantId, String)> {
         self.verdicts()

@@ -39,6 +39,8 @@ pub(crate) struct Keeper {
     /// The update that the plan comes from, until it is stored.
     unstored: Option<HostUpdate>,
     unwritten: Unwritten,
+    /// The stored bundle could not be judged yet, as when the clock is behind.
+    unjudged: bool,
     fault: Option<String>,
 }
 
@@ -86,6 +88,7 @@ impl Keeper {
             live: Vec::new(),
             unstored: None,
             unwritten: Unwritten::default(),
+            unjudged: false,
             fault: None,
         };
         keeper.reload(reading, recorder)?;
@@ -98,18 +101,32 @@ impl Keeper {
             Some(update) => Some(update),
             None => self.store.update(&self.state)?,
         };
-        let Some(mut update) = update else { return Ok(self.refresh(reading, recorder)) };
+        let Some(mut update) = update else { return Ok(self.settle(reading, recorder)) };
         if let Some(pulse) = &self.state.pulse {
             update.pulse.clone_from(pulse);
         }
         match intake::examine(&update, self.knowledge(), reading) {
             Ok(plan) => Ok(self.adopt(plan, None, reading, recorder)),
             Err(error) => {
-                // The gate denies by the same rules. What is live is worked out when the time is known, or a new bundle comes.
+                // The gate denies by the same rules. It is tried again, and a new bundle mends it.
+                self.unjudged = true;
+                let change = self.settle(reading, recorder);
                 self.fault = Some(format!("the stored bundle does not hold now: {error}"));
-                Ok(Change::default())
+                Ok(change)
             }
         }
+    }
+
+    /// Works out what is in force now. To be called whenever time may have passed a window's edge, and when writes failed before.
+    pub(crate) fn refresh(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
+        if self.unjudged && self.plan.is_none() {
+            self.unjudged = false;
+            return self.reload(reading, recorder).unwrap_or_else(|error| {
+                self.fault = Some(error.to_string());
+                Change::default()
+            });
+        }
+        self.settle(reading, recorder)
     }
 
     /// Takes an update from the courier. An error means that nothing has changed.
@@ -138,7 +155,7 @@ impl Keeper {
             plan.pulse = (pulse, envelope.to_owned());
         }
         (self.unwritten.state, self.unwritten.current) = (true, true);
-        Ok(self.refresh(reading, recorder))
+        Ok(self.settle(reading, recorder))
     }
 
     /// Takes another `host.toml`: every grant is judged anew by its ceiling.
@@ -201,9 +218,11 @@ impl Keeper {
             ..self.state.clone()
         };
         self.unstored = update.or(self.unstored.take());
+        let same = self.plan.as_ref().is_some_and(|standing| standing.makes_the_same_gate(&plan));
         self.plan = Some(plan);
-        (self.unwritten.state, self.unwritten.generation) = (true, true);
-        self.refresh(reading, recorder)
+        self.unwritten.generation |= !same;
+        (self.unwritten.state, self.unwritten.current) = (true, true);
+        self.settle(reading, recorder)
     }
 
     /// Records what a plan brings.
@@ -280,8 +299,7 @@ impl Keeper {
         }
     }
 
-    /// Works out what is in force now. To be called whenever time may have passed a window's edge, and when writes failed before.
-    pub(crate) fn refresh(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
+    fn settle(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
         let now = match self.state.floor.now(reading) {
             Ok(now) => now,
             Err(fault) => {
@@ -353,9 +371,10 @@ impl Keeper {
             self.unwritten.memory = false;
         }
         let ended = self.ended_in_plan();
-        if self.unwritten.current && self.unwritten.generation {
+        if self.unwritten.current && (self.unwritten.generation || self.plan.is_none()) {
             // The generation that stands hears of the ends before the new one is written, which may take a while.
             self.gate.end(ended.clone())?;
+            self.unwritten.current = false;
         }
         if let Some(update) = &self.unstored {
             self.state.update = Some(self.store.keep_update(update)?);

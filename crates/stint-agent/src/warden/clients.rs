@@ -1,0 +1,218 @@
+//! Who talks to the warden: the courier, the module's sessions and its decisions. Each is read apart, with bounds, and comes to the one
+//! loop as a [`Message`].
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::{UnixDatagram, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
+
+/// How long the module may take to say who opens a session.
+const REGISTER_BOUND: Duration = Duration::from_secs(2);
+/// How many sessions may be on their way at once; more wait in the socket's queue.
+const MAX_REGISTERING: usize = 128;
+/// What may wait for the courier.
+const COURIER_QUEUE: usize = 64;
+/// How long to pause when a socket gives an error, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the loop hears.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A courier has come. The newest one counts.
+    CourierCame {
+        /// Which.
+        id: u64,
+        /// Where to answer.
+        to: mpsc::Sender<ToCourier>,
+    },
+    /// It says something.
+    CourierSays {
+        /// Which.
+        id: u64,
+        /// What.
+        what: Box<ToWarden>,
+    },
+    /// It is gone.
+    CourierLeft {
+        /// Which.
+        id: u64,
+    },
+    /// A session opens.
+    Register {
+        /// What the module says of it.
+        register: Box<Register>,
+        /// The process at the other end, as the kernel says.
+        peer_pid: u32,
+        /// For the answer.
+        answer: oneshot::Sender<RegisterAnswer>,
+    },
+    /// The module decided.
+    Decision(Box<DecisionNote>),
+}
+
+/// Takes couriers, for ever. Only root and the courier's own account may come.
+pub(crate) async fn take_couriers(listener: UnixListener, courier_uid: Option<u32>, to: mpsc::Sender<Message>) {
+    for id in 0.. {
+        let stream = accept(&listener).await;
+        match stream.peer_cred() {
+            Ok(peer) if peer.uid() == 0 || Some(peer.uid()) == courier_uid => {
+                tokio::spawn(serve_courier(id, stream, to.clone()));
+            }
+            peer => tracing::warn!(?peer, "somebody else than the courier came to its socket; turned away"),
+        }
+    }
+}
+
+async fn serve_courier(id: u64, stream: UnixStream, to: mpsc::Sender<Message>) {
+    let (from_courier, to_courier) = stream.into_split();
+    let (sender, answers) = mpsc::channel(COURIER_QUEUE);
+    if to.send(Message::CourierCame { id, to: sender }).await.is_err() {
+        return;
+    }
+    let end = tokio::select! {
+        end = hear_courier(id, from_courier, &to) => end,
+        end = tell_courier(to_courier, answers) => end,
+    };
+    tracing::info!("the courier left: {end}");
+    let _ = to.send(Message::CourierLeft { id }).await;
+}
+
+async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<Message>) -> String {
+    let mut lines = BufReader::new(from);
+    loop {
+        let line = match read_line(&mut lines, MAX_LINE_BYTES).await {
+            Ok(Some(line)) => line,
+            Ok(None) => return "it closed the connection".to_owned(),
+            Err(error) => return error.to_string(),
+        };
+        match serde_json::from_slice(&line) {
+            Ok(what) => {
+                if to.send(Message::CourierSays { id, what: Box::new(what) }).await.is_err() {
+                    return "the warden ends".to_owned();
+                }
+            }
+            Err(error) => return format!("it said what is not known here ({error}): are both of one version?"),
+        }
+    }
+}
+
+async fn tell_courier(mut to: OwnedWriteHalf, mut answers: mpsc::Receiver<ToCourier>) -> String {
+    while let Some(answer) = answers.recv().await {
+        let mut line = serde_json::to_vec(&answer).expect("what the courier is told is plain data");
+        line.push(b'\n');
+        if let Err(error) = to.write_all(&line).await {
+            return error.to_string();
+        }
+    }
+    "a newer one came".to_owned()
+}
+
+/// Takes sessions that open, for ever. Only root's processes may come.
+pub(crate) async fn take_registrations(listener: UnixListener, to: mpsc::Sender<Message>) {
+    let room = Arc::new(Semaphore::new(MAX_REGISTERING));
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        let stream = accept(&listener).await;
+        let to = to.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(cause) = serve_registration(stream, to).await {
+                tracing::warn!("a session that opens was not registered: {cause}");
+            }
+        });
+    }
+}
+
+async fn serve_registration(mut stream: UnixStream, to: mpsc::Sender<Message>) -> Result<(), String> {
+    let peer = stream.peer_cred().map_err(|e| e.to_string())?;
+    let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).ok_or("its process is not known")?;
+    if peer.uid() != 0 {
+        return Err(format!("process {pid} belongs to uid {}, not to root", peer.uid()));
+    }
+    let line = tokio::time::timeout(REGISTER_BOUND, read_line(&mut BufReader::new(&mut stream), MAX_MESSAGE_BYTES))
+        .await
+        .map_err(|_| "it took too long".to_owned())?
+        .map_err(|e| e.to_string())?
+        .ok_or("nothing was said")?;
+    let register: Register = serde_json::from_slice(&line).map_err(|e| e.to_string())?;
+    let (answer, answered) = oneshot::channel();
+    let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
+    to.send(message).await.map_err(|_| "the warden ends")?;
+    let answer = answered.await.map_err(|_| "the warden ends")?;
+    let mut line = serde_json::to_vec(&answer).expect("an answer is plain data");
+    line.push(b'\n');
+    stream.write_all(&line).await.map_err(|e| e.to_string())
+}
+
+/// Hears decisions, for ever. What does not come from root's processes is dropped.
+pub(crate) async fn hear_decisions(socket: UnixDatagram, to: mpsc::Sender<Message>) {
+    let mut buffer = vec![0_u8; MAX_MESSAGE_BYTES];
+    loop {
+        let received = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer)).await;
+        match received {
+            Ok((length, Some(0))) => match serde_json::from_slice::<DecisionNote>(&buffer[..length]) {
+                Ok(note) => {
+                    if to.send(Message::Decision(Box::new(note))).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a decision that cannot be read"),
+            },
+            Ok((_, uid)) => tracing::warn!(?uid, "a decision that root's processes did not send; dropped"),
+            Err(error) => {
+                tracing::error!(%error, "decisions cannot be heard");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One datagram: its length, and the uid of its sender as the kernel says.
+fn receive(socket: &UnixDatagram, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let mut control = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
+    let message = recvmsg::<()>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(&mut control),
+        MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC,
+    )?;
+    let uid = message.cmsgs()?.find_map(|control| match control {
+        ControlMessageOwned::ScmCredentials(credentials) => Some(credentials.uid()),
+        _ => None,
+    });
+    Ok((message.bytes, uid))
+}
+
+async fn accept(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::error!(%error, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One line without its newline; `None` at the end. A line over the bound is an error.
+async fn read_line<R: AsyncRead + Unpin>(lines: &mut BufReader<R>, max: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    lines.take(max as u64).read_until(b'\n', &mut line).await?;
+    match line.pop() {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(line)),
+        Some(_) if line.len() + 1 >= max => Err(io::Error::other(format!("a line of more than {max} bytes"))),
+        Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}

@@ -1,0 +1,124 @@
+//! The start: everything is recomputed from durable state and put in force before systemd is told that the warden is ready.
+
+use std::process::ExitCode;
+
+use stint_grant::bundle::HostIdentity;
+use stint_grant::keys::PublicKey;
+use stint_log::record::Event;
+
+use super::config;
+use super::event_loop;
+use super::keeper::Keeper;
+use super::keys::{self, KeyFileError};
+use super::paths::Paths;
+use super::sessions::Enforcer;
+use super::sockets;
+use super::store::{Store, StoreError};
+use super::sudoers::Refusals;
+use super::time;
+use super::trust::{self, Trust, TrustError};
+use super::warden::{Faults, Warden, wall_offset};
+use super::warnings::Warnings;
+use crate::journal::{Journal, JournalError, Recorder};
+
+/// Why the warden does not run. The gate stands without it, and PID 1 holds every session's limit.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WardenError {
+    /// Not enrolled, or its trust is damaged.
+    #[error("{0}")]
+    Trust(#[from] TrustError),
+    /// No identity key.
+    #[error("{0}")]
+    Key(#[from] KeyFileError),
+    /// The durable state is damaged.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The journal cannot be opened.
+    #[error("{0}")]
+    Journal(#[from] JournalError),
+    /// No clock.
+    #[error("the clocks cannot be read: is /proc mounted?")]
+    Clock,
+    /// The kernel refused a socket or a timer.
+    #[error("the warden's sockets or timers: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs the warden on this host until it is asked to stop.
+pub(crate) fn run() -> ExitCode {
+    match run_at(Paths::system()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the warden on a tree of files.
+fn run_at(paths: Paths) -> Result<(), WardenError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut warden = start(paths).await?;
+        let sockets = sockets::open(&warden.paths)?;
+        Ok(event_loop::run(&mut warden, sockets).await?)
+    })
+}
+
+/// Puts in force what the durable state says.
+async fn start(paths: Paths) -> Result<Warden, WardenError> {
+    let trust = trust::read(&paths)?;
+    let identity = keys::load(&paths.identity_key())?;
+    let me = HostIdentity { host: trust.host.clone(), key: PublicKey::of(&identity) };
+    let reading = time::read_clocks().ok_or(WardenError::Clock)?;
+    let floor = Store::open(paths.warden())?.state()?.floor;
+    let now = floor.now(&reading).unwrap_or(reading.wall);
+    let mode = config::mode(&paths);
+    let host = trust.host.as_str();
+    let mut journal = Journal::open(paths.journal(), host, identity.clone(), &reading.boot_id, now)?;
+    journal.record(Event::AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), mode });
+
+    let config = config::host_config(&paths);
+    let malformed = config.as_ref().err().cloned();
+    let config = config.inspect(|_| config::keep_good(&paths)).unwrap_or_else(|_| config::last_good(&paths));
+    let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
+    let mut warden = Warden {
+        enforcer: Enforcer::new(&paths),
+        faults: Faults { machine: other_machine(&trust)?, ..Faults::default() },
+        paths,
+        trust,
+        identity,
+        keeper,
+        journal,
+        drop_in_refusals: Refusals::default(),
+        warnings: Warnings::default(),
+        mode,
+        courier: None,
+        owes_acknowledgement: false,
+        last_refusal: None,
+        observed: std::collections::BTreeSet::new(),
+        wall_offset: wall_offset(&reading),
+    };
+    if let Some(cause) = malformed {
+        warden.config_is_malformed(&cause);
+    }
+    if let Some(detail) = warden.faults.machine.clone() {
+        warden.journal.record(Event::Alarm { what: "other-machine".to_owned(), detail });
+    }
+    warden.reconcile_drop_ins();
+    warden.take_posture().await;
+    let at = warden.moment(&reading);
+    warden.enforcer.adopt(warden.keeper.live(), at, &mut warden.journal).await;
+    // A disk that is full keeps nobody's rights from ending: the loop tries again.
+    let _ = warden.commit();
+    Ok(warden)
+}
+
+/// The host's keys are bound to the machine: a disk that was copied is another one.
+fn other_machine(trust: &Trust) -> Result<Option<String>, TrustError> {
+    let same = trust::machine()? == trust.machine;
+    Ok((!same).then(|| {
+        "this is not the machine that was enrolled (its machine-id is another): enrol it anew with `stintd enroll`"
+            .to_owned()
+    }))
+}
