@@ -1,0 +1,314 @@
+//! The end of a grant: ask, wait, kill, look again until nothing is left, write a receipt.
+//!
+//! When this begins, the gate denies already and the drop-in is gone (the warden's loop sees to that). Then:
+//! 1. sudo's tickets go; every session that no live grant permits any more is asked to end (TERM and HUP, so that sshd closes PAM);
+//! 2. two seconds later, or at once if the right was taken back, the hard stop: the scope of each is killed in one stroke;
+//! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
+//! 4. a receipt says what was killed, what was removed, and what could not be excluded.
+//!
+//! An account that lives by grants alone and has none left is ended whole: all of its slice, its own service manager and what cron
+//! and at started for it included.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use stint_grant::ids::{GrantId, UserName};
+use stint_grant::register::SessionKind;
+use stint_log::record::{Ending, Event};
+
+use super::book::Session;
+use super::cgroup::{Killable, user_slice};
+use super::enforcer::{Enforcer, Moment, alarm, uid_of};
+use super::sweep::{self, Target};
+use crate::journal::Recorder;
+use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
+use crate::warden::sudoers::tickets;
+use crate::warden::systemd::BusError;
+
+/// How long a session has between being asked and being killed.
+const GRACE_MS: u64 = 2_000;
+/// How long the kernel may take to take down what was killed.
+const DEATH_BOUND: Duration = Duration::from_millis(500);
+/// Looks for what left its scope, at most.
+const MAX_ROUNDS: u32 = 50;
+
+/// One grant that is ending.
+#[derive(Debug)]
+pub(super) struct Closing {
+    grant: GrantId,
+    user: UserName,
+    sessions: Vec<Session>,
+    /// The account's uid, if it is ended whole.
+    whole: Option<u32>,
+    removed: Vec<PathBuf>,
+    hard_at_ms: u64,
+    began: Instant,
+    asked: bool,
+}
+
+impl Closing {
+    pub(super) fn hard_at_ms(&self) -> u64 {
+        self.hard_at_ms
+    }
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter()
+    }
+}
+
+impl Enforcer {
+    /// Ends what lived by grants that are over. Returns once all were asked; [`Enforcer::tick`] kills. What was taken back is killed
+    /// before this returns.
+    pub(crate) async fn end(
+        &mut self,
+        ended: &[EndedGrant],
+        live: &[LiveGrant],
+        at: Moment,
+        recorder: &mut dyn Recorder,
+    ) {
+        if !self.armed {
+            return;
+        }
+        for grant in ended {
+            let closing = self.closing(grant, live, at);
+            self.closings.push(closing);
+        }
+        // First what must be dead at once, so that nobody waits for an answer of the bus.
+        self.kill_due(at.boottime_ms, recorder).await;
+        self.ask(recorder).await;
+    }
+
+    /// Ends at once whatever no live grant permits: what ended while no warden was there.
+    pub(super) async fn end_unpermitted(
+        &mut self,
+        live: &[LiveGrant],
+        at: Moment,
+        recorder: &mut dyn Recorder,
+    ) {
+        let mut ended: Vec<EndedGrant> = Vec::new();
+        for session in self.sessions.iter().filter(|s| s.permitted_until(live).is_none()) {
+            let Some(basis) = session.basis.first() else { continue };
+            if !ended.iter().any(|e| e.grant == basis.grant) {
+                ended.push(EndedGrant {
+                    grant: basis.grant.clone(),
+                    user: session.user.clone(),
+                    how: Ending::Expired,
+                    urgency: Urgency::AtOnce,
+                });
+            }
+        }
+        if !ended.is_empty() {
+            self.end(&ended, live, at, recorder).await;
+        }
+    }
+
+    fn closing(&self, ended: &EndedGrant, live: &[LiveGrant], at: Moment) -> Closing {
+        let taken = |session: &&Session| self.closings.iter().any(|c| c.sessions.contains(session));
+        let sessions: Vec<Session> = self
+            .sessions
+            .iter()
+            .filter(|s| s.user == ended.user && s.permitted_until(live).is_none())
+            .filter(|s| !taken(s))
+            .cloned()
+            .collect();
+        let uid = uid_of(&ended.user);
+        let has_more = live.iter().any(|grant| *grant.user() == ended.user);
+        let by_grants_alone =
+            |uid: &u32| ["sshd", "login"].iter().all(|service| self.config.gates(*uid, service));
+        Closing {
+            removed: tickets::remove(&self.tickets, &ended.user, uid),
+            grant: ended.grant.clone(),
+            user: ended.user.clone(),
+            sessions,
+            whole: uid.filter(|_| !has_more).filter(by_grants_alone),
+            hard_at_ms: match ended.urgency {
+                Urgency::Grace => at.boottime_ms + GRACE_MS,
+                Urgency::AtOnce => at.boottime_ms,
+            },
+            began: Instant::now(),
+            asked: false,
+        }
+    }
+
+    /// Asks all sessions that are closing to end. A bus that does not answer is asked once: the kill needs no bus.
+    async fn ask(&mut self, recorder: &mut dyn Recorder) {
+        let mut silent = false;
+        let mut closings = std::mem::take(&mut self.closings);
+        for closing in closings.iter_mut().filter(|closing| !closing.asked) {
+            closing.asked = true;
+            for session in &closing.sessions {
+                let asked = match (&session.logind, session.unit(), session.kind) {
+                    _ if silent => Ok(()),
+                    (Some(id), _, SessionKind::Login) => self.bus.terminate_session(id).await,
+                    (_, Some(unit), SessionKind::Elevation) => self.bus.stop_unit(unit).await,
+                    _ => Ok(()),
+                };
+                if let Err(error) = asked {
+                    silent = matches!(error, BusError::Silent { .. });
+                    tracing::warn!(%error, grant = %closing.grant, "a session could not be asked to end");
+                }
+                recorder.record(terminated(closing, session, "asked"));
+            }
+            if let Some(uid) = closing.whole.filter(|_| !silent)
+                && self.cgroups.is_populated(&user_slice(uid))
+                && let Err(error) = self.bus.terminate_user(uid).await
+            {
+                tracing::warn!(%error, user = %closing.user, "an account could not be asked to end");
+            }
+        }
+        self.closings = closings;
+    }
+
+    /// The hard stop of every closing whose time has come.
+    pub(super) async fn kill_due(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
+        let all = std::mem::take(&mut self.closings);
+        let (due, waiting) = all.into_iter().partition::<Vec<_>, _>(|c| c.hard_at_ms <= now_boottime_ms);
+        self.closings = waiting;
+        if !due.is_empty() {
+            self.kill(&due, recorder).await;
+        }
+    }
+
+    async fn kill(&mut self, due: &[Closing], recorder: &mut dyn Recorder) {
+        let stopped = Instant::now();
+        // One stroke for each group, before anything else is looked at.
+        let mut strokes: Vec<(&Closing, String, u32)> = Vec::new();
+        for closing in due {
+            for path in self.groups_of(closing) {
+                if let Some(killed) = self.stroke(&path, recorder) {
+                    strokes.push((closing, path, killed));
+                }
+            }
+        }
+        let all_dead = self.wait_until_empty(&strokes).await;
+        let (swept, nothing_left) = self.sweep(due).await;
+        let took_ms = millis(stopped.elapsed());
+        for closing in due.iter().filter(|closing| !closing.asked) {
+            closing.sessions.iter().for_each(|s| recorder.record(terminated(closing, s, "killed")));
+        }
+        for (closing, path, killed) in &strokes {
+            recorder.record(killed_event(closing, path, *killed, "cgroup.kill", took_ms));
+        }
+        for (closing, killed) in due.iter().zip(&swept) {
+            if *killed > 0 {
+                recorder.record(killed_event(closing, "", *killed, "sweep", took_ms));
+            }
+        }
+        for (closing, swept) in due.iter().zip(&swept) {
+            let in_groups: u32 = strokes.iter().filter(|(c, ..)| c.grant == closing.grant).map(|s| s.2).sum();
+            let clean = all_dead && nothing_left;
+            recorder.record(receipt(closing, in_groups + swept, clean));
+            if !clean {
+                let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
+                alarm(recorder, "not_clean", detail);
+            }
+        }
+        let over: Vec<Session> = due.iter().flat_map(|closing| closing.sessions.clone()).collect();
+        self.forget(&over);
+    }
+
+    /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
+    fn groups_of(&self, closing: &Closing) -> Vec<String> {
+        let scopes = closing.sessions.iter().filter_map(|session| session.cgroup.clone());
+        scopes.chain(closing.whole.map(user_slice)).filter(|path| self.cgroups.is_populated(path)).collect()
+    }
+
+    /// Kills one group. Says how many were in it.
+    fn stroke(&self, path: &str, recorder: &mut dyn Recorder) -> Option<u32> {
+        let group = Killable::new(path)?;
+        let members = u32::try_from(self.cgroups.members(path).len()).unwrap_or(u32::MAX);
+        match self.cgroups.kill(&group) {
+            Ok(()) => Some(members),
+            Err(error) => {
+                alarm(recorder, "kill_failed", format!("{path}: {error}"));
+                None
+            }
+        }
+    }
+
+    async fn wait_until_empty(&self, strokes: &[(&Closing, String, u32)]) -> bool {
+        let empty = async {
+            while strokes.iter().any(|(_, path, _)| self.cgroups.is_populated(path)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEATH_BOUND, empty).await.is_ok()
+    }
+
+    /// Kills what left its scope, until two looks in a row find nothing. Says how many for each closing, and whether nothing is left.
+    async fn sweep(&self, due: &[Closing]) -> (Vec<u32>, bool) {
+        let mut killed = vec![0; due.len()];
+        let targets: Vec<Vec<Target>> = due.iter().map(targets_of).collect();
+        if targets.iter().all(Vec::is_empty) {
+            return (killed, true);
+        }
+        let spared = self.spared(due);
+        let mut clean_looks = 0;
+        for _ in 0..MAX_ROUNDS {
+            let mut found = 0;
+            for (targets, killed) in targets.iter().zip(&mut killed) {
+                let now = sweep::round(&self.proc, targets, &spared);
+                found += now;
+                *killed += now;
+            }
+            clean_looks = if found == 0 { clean_looks + 1 } else { 0 };
+            if clean_looks == 2 {
+                return (killed, true);
+            }
+            if found > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        (killed, false)
+    }
+
+    /// The groups of sessions that go on.
+    fn spared(&self, due: &[Closing]) -> Vec<String> {
+        let ending = |session: &&Session| due.iter().any(|closing| closing.sessions.contains(session));
+        self.sessions.iter().filter(|s| !ending(s)).filter_map(|s| s.cgroup.clone()).collect()
+    }
+}
+
+fn targets_of(closing: &Closing) -> Vec<Target> {
+    let sessions = closing.sessions.iter().filter_map(Session::sweep_target);
+    let whole = closing.whole.map(|login_uid| Target::Account { login_uid });
+    sessions.chain(whole).collect()
+}
+
+fn terminated(closing: &Closing, session: &Session, how: &str) -> Event {
+    Event::SessionTerminated {
+        grant: closing.grant.to_string(),
+        user: session.user.to_string(),
+        session: session.name.clone(),
+        how: how.to_owned(),
+    }
+}
+
+fn killed_event(closing: &Closing, scope: &str, count: u32, how: &str, took_ms: u64) -> Event {
+    Event::ProcessesKilled {
+        grant: closing.grant.to_string(),
+        scope: scope.to_owned(),
+        count,
+        how: how.to_owned(),
+        took_ms,
+    }
+}
+
+fn receipt(closing: &Closing, killed: u32, clean: bool) -> Event {
+    let not_excluded = closing.sessions.iter().any(Session::was_full_root).then(|| {
+        "full root was used: PID 1 may have started something for it outside its session".to_owned()
+    });
+    Event::Receipt {
+        grant: closing.grant.to_string(),
+        sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
+        killed,
+        removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
+        reported: Vec::new(),
+        not_excluded: not_excluded.into_iter().collect(),
+        took_ms: millis(closing.began.elapsed()),
+        clean,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,20 @@
+//! Sessions: who opened one by a grant, and their end.
+//!
+//! - [`book`] holds the sessions that live by grants, and says which of them a set of live grants still permits. Pure;
+//! - [`Enforcer`] is what the warden's loop drives: it registers, moves, warns, ends and extends;
+//! - [`ending`] ends: ask, wait two seconds (or not), kill, look again until nothing is left, write a receipt;
+//! - [`proc`], [`cgroup`] and [`terminal`] read and write the kernel's files; [`units`] those of PID 1.
+//!
+//! PID 1 stands behind all of it: each scope has a limit of its own, so a session ends on time with the warden dead.
+
+mod book;
+mod cgroup;
+mod ending;
+mod enforcer;
+mod proc;
+mod store;
+mod sweep;
+mod terminal;
+mod units;
+
+pub(crate) use enforcer::{Enforcer, Moment};

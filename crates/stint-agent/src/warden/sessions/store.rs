@@ -1,0 +1,50 @@
+//! The registered sessions on disk, so that a warden that was killed knows them again.
+//!
+//! They concern this boot only, so the file is not synced: after a power cut there are no sessions. It is replaced by rename, so a kill
+//! leaves the old one or the new one.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::book::Session;
+use crate::warden::files::{self, FileError};
+
+/// The largest file that is read back.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+const FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Stored<S> {
+    format: u32,
+    boot_id: String,
+    sessions: S,
+}
+
+/// Writes all sessions down.
+pub(super) fn save(path: &Path, boot_id: &str, sessions: &[Session]) -> Result<(), FileError> {
+    let stored = Stored { format: FORMAT, boot_id: boot_id.to_owned(), sessions };
+    let bytes = serde_json::to_vec(&stored).expect("sessions are plain data");
+    files::replace_volatile(path, &bytes, 0o600)
+}
+
+/// Reads them back. Those of another boot are none of this one's.
+pub(super) fn load(path: &Path, boot_id: &str) -> Vec<Session> {
+    let bytes = match files::read(path, MAX_BYTES) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Vec::new(),
+        Err(error) => {
+            tracing::error!(%error, "the registered sessions cannot be read back");
+            return Vec::new();
+        }
+    };
+    match serde_json::from_slice::<Stored<Vec<Session>>>(&bytes) {
+        Ok(stored) if stored.format == FORMAT && stored.boot_id == boot_id => stored.sessions,
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            // Our scopes are found again by their names, and logins by logind.
+            tracing::error!(%error, path = %path.display(), "the registered sessions are damaged");
+            Vec::new()
+        }
+    }
+}

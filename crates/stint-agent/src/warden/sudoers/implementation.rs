@@ -1,0 +1,160 @@
+//! Which sudo this host has.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// sudo, as it names itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Implementation {
+    /// The original, with its version.
+    Sudo(Version),
+    /// The one in Rust, with what it says of its version.
+    SudoRs(String),
+}
+
+/// A version of the original: major, minor, release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
+
+/// `cvtsudoers -f json`, NOTAFTER and `timestamp_type` are all there.
+const OLDEST: Version = Version(1, 8, 23);
+/// `visudo` knows -O and -P: it checks owner and mode.
+const CHECKS_OWNER: Version = Version(1, 9, 9);
+
+/// The programs that are needed, by their absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tools {
+    /// `cvtsudoers`.
+    pub(super) cvtsudoers: PathBuf,
+    /// `visudo`.
+    pub(super) visudo: PathBuf,
+    /// Whether visudo checks owner and mode.
+    pub(super) checks_owner: bool,
+}
+
+/// Why no drop-in can be made for this host's sudo.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unsupported {
+    /// A program is missing.
+    #[error("{0} is not installed: install sudo, or remove sudo rules from this host's entitlements")]
+    Missing(&'static str),
+    /// It could not be started.
+    #[error("{program} could not be run: {cause}")]
+    NotRun {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// It does not say what it is.
+    #[error("sudo does not say its version: {0:?}")]
+    Unknown(String),
+    /// It has no NOTAFTER: a rule would not end by itself.
+    #[error("this host runs sudo-rs {0}, whose rules cannot end by themselves: install the original sudo")]
+    SudoRs(String),
+    /// It lacks what is needed.
+    #[error("sudo {}.{}.{} is too old: {}.{}.{} or later is needed", found.0, found.1, found.2, OLDEST.0, OLDEST.1, OLDEST.2)]
+    TooOld {
+        /// What was found.
+        found: Version,
+    },
+}
+
+/// Finds the tools of this host's sudo, if it can be used.
+pub(super) fn detect() -> Result<Tools, Unsupported> {
+    let find = |name: &'static str| {
+        let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+        folders
+            .iter()
+            .map(|folder| Path::new(folder).join(name))
+            .find(|path| path.is_file())
+            .ok_or(Unsupported::Missing(name))
+    };
+    let sudo = find("sudo")?;
+    let said = run(&sudo, &["-V"], None)?;
+    let said = format!("{}{}", said.out, said.err);
+    match parse(&said).ok_or_else(|| Unsupported::Unknown(said.lines().next().unwrap_or("").to_owned()))? {
+        Implementation::SudoRs(version) => Err(Unsupported::SudoRs(version)),
+        Implementation::Sudo(found) if found < OLDEST => Err(Unsupported::TooOld { found }),
+        Implementation::Sudo(version) => Ok(Tools {
+            cvtsudoers: find("cvtsudoers")?,
+            visudo: find("visudo")?,
+            checks_owner: version >= CHECKS_OWNER,
+        }),
+    }
+}
+
+/// Reads the answer to `sudo -V`.
+fn parse(said: &str) -> Option<Implementation> {
+    let first = said.lines().next()?.trim();
+    if let Some(rest) = first.strip_prefix("sudo-rs") {
+        return Some(Implementation::SudoRs(rest.trim().to_owned()));
+    }
+    let text = first.strip_prefix("Sudo version ")?;
+    let number = |part: &str| {
+        let digits = part.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<u32>().ok()
+    };
+    let mut parts = text.split('.').map(number);
+    let mut next = || parts.next().flatten();
+    Some(Implementation::Sudo(Version(next()?, next()?, next().unwrap_or(0))))
+}
+
+/// What a program said.
+pub(super) struct Said {
+    /// Whether it was content.
+    pub(super) ok: bool,
+    /// Standard output.
+    pub(super) out: String,
+    /// Standard error.
+    pub(super) err: String,
+}
+
+/// Runs one of sudo's tools, with nothing of our environment.
+pub(super) fn run(program: &Path, arguments: &[&str], file: Option<&Path>) -> Result<Said, Unsupported> {
+    let output = Command::new(program)
+        .args(arguments)
+        .args(file)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| Unsupported::NotRun { program: program.to_owned(), cause: e.to_string() })?;
+    Ok(Said {
+        ok: output.status.success(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_original_names_its_version_with_or_without_a_patch() {
+        let patched = parse("Sudo version 1.9.13p3\nConfigure options: --x\n");
+        assert_eq!(patched, Some(Implementation::Sudo(Version(1, 9, 13))));
+        assert_eq!(parse("Sudo version 1.8.31\n"), Some(Implementation::Sudo(Version(1, 8, 31))));
+        assert_eq!(parse("Sudo version 1.9.17b2"), Some(Implementation::Sudo(Version(1, 9, 17))));
+    }
+
+    #[test]
+    fn sudo_rs_is_told_apart() {
+        assert_eq!(parse("sudo-rs 0.2.8\n"), Some(Implementation::SudoRs("0.2.8".to_owned())));
+    }
+
+    #[test]
+    fn what_does_not_say_its_version_is_unknown() {
+        assert_eq!(parse(""), None);
+        assert_eq!(parse("doas 6.8"), None);
+        assert_eq!(parse("Sudo version x.y"), None);
+    }
+
+    #[test]
+    fn versions_are_ordered_by_number() {
+        assert!(Version(1, 9, 9) < Version(1, 9, 13));
+        assert!(Version(1, 8, 31) < Version(1, 9, 0));
+    }
+}

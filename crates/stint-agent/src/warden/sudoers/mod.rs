@@ -1,0 +1,17 @@
+//! sudo: what a live grant allows, as a drop-in of its own in `/etc/sudoers.d`, there only as long as the grant lives.
+//!
+//! - [`render`] writes the text, and nothing else may write one;
+//! - [`implementation`] tells which sudo this host has, and what it understands;
+//! - [`check`] has sudo's own tools read the text back, and compares what they understood with what was meant;
+//! - [`plan`] says what must change in the folder, as a pure function of what should and what does stand there;
+//! - [`reconcile`] does it. It can run at any time, any number of times;
+//! - [`tickets`] takes away what sudo remembers of a user.
+
+mod check;
+mod implementation;
+mod plan;
+mod reconcile;
+mod render;
+pub(crate) mod tickets;
+
+pub(crate) use reconcile::{Refusals, SudoersError, reconcile};

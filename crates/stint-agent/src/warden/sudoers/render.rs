@@ -1,0 +1,176 @@
+//! The text of a drop-in. Pure; the rules are sudoers' own, tried against the real tools.
+//!
+//! sudo compares a command's arguments as one text, joined by single spaces, with `fnmatch`. So an exact list of arguments is
+//! written as a pattern in which every special character is escaped, twice over: once for the reader of the file, once for
+//! `fnmatch`. That also means that sudo does not tell `a b` from `'a b'`.
+
+use stint_grant::ids::{GrantId, UserName};
+use stint_grant::rights::sudo::Program;
+use stint_grant::rights::{Arguments, Command, SudoRule};
+use stint_grant::time::UnixTime;
+
+/// Ours sort last: in sudoers the last match wins. No dot: sudo ignores files with one.
+const PREFIX: &str = "zz-stint-";
+
+/// What one drop-in is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DropIn<'a> {
+    /// The grant.
+    pub(super) grant: &'a GrantId,
+    /// Whose.
+    pub(super) user: &'a UserName,
+    /// When it ends.
+    pub(super) until: UnixTime,
+    /// What may be run. Not empty.
+    pub(super) rules: &'a [SudoRule],
+}
+
+/// Why a drop-in cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RenderError {
+    /// The end has no date.
+    #[error("its end is outside the calendar")]
+    Calendar,
+    /// Not a plain absolute path.
+    #[error("command {0:?} is not a plain absolute path")]
+    Path(String),
+    /// A control character.
+    #[error("argument {0:?} holds a control character")]
+    Control(String),
+    /// sudo joins arguments with spaces: one empty argument looks like none.
+    #[error("{0}: a single empty argument cannot be told from no argument in sudoers")]
+    LoneEmpty(String),
+}
+
+impl DropIn<'_> {
+    /// Its name in the folder.
+    pub(super) fn file_name(&self) -> String {
+        format!("{PREFIX}{}", self.grant)
+    }
+
+    /// Its text.
+    pub(super) fn render(&self) -> Result<String, RenderError> {
+        let not_after = self.not_after()?;
+        // Two grants of one user repeat this line word for word, which is no conflict.
+        let mut text = format!(
+            "# Made by stint for grant {}. It is made anew when it is changed, and removed at the end.\n\
+             Defaults:{} use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n",
+            self.grant, self.user
+        );
+        for rule in self.rules {
+            let noexec = if rule.noexec { " NOEXEC:" } else { "" };
+            let digest = rule.digest.as_ref().map(|d| format!(" sha256:{d}")).unwrap_or_default();
+            // ALL implies SETENV, so the tag takes it back. One user specification a line: NOTAFTER does not
+            // pass a colon.
+            text.push_str(&format!(
+                "{} ALL = ({}) NOTAFTER={not_after} NOPASSWD: NOSETENV:{noexec}{digest} {}\n",
+                self.user,
+                rule.run_as,
+                command(rule)?
+            ));
+        }
+        Ok(text)
+    }
+
+    /// The last second in which sudo allows it: it compares inclusively. Always with `Z`, else the caller's TZ shifts it.
+    pub(super) fn not_after(&self) -> Result<String, RenderError> {
+        let last = UnixTime(self.until.0.saturating_sub(1)).to_timestamp().ok_or(RenderError::Calendar)?;
+        let text = last.strftime("%Y%m%d%H%M%SZ").to_string();
+        if text.len() == 15 { Ok(text) } else { Err(RenderError::Calendar) }
+    }
+}
+
+/// The grant that a file of the folder belongs to, if the name is one of ours.
+pub(super) fn grant_of(file_name: &str) -> Option<GrantId> {
+    GrantId::new(file_name.strip_prefix(PREFIX)?).ok()
+}
+
+/// Whether a file of the folder is one that we were about to put into place.
+pub(super) fn is_temporary(file_name: &str) -> bool {
+    file_name.strip_prefix('.').is_some_and(|rest| rest.starts_with(PREFIX))
+}
+
+/// The name of the temporary file for a drop-in: sudo ignores it for its dot.
+pub(super) fn temporary_name(file_name: &str) -> String {
+    format!(".{file_name}")
+}
+
+fn command(rule: &SudoRule) -> Result<String, RenderError> {
+    let Program { path, arguments } = match &rule.command {
+        Command::All => return Ok("ALL".to_owned()),
+        Command::Program(program) => program,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-@".contains(c);
+    if !path.starts_with('/') || !path.chars().all(plain) {
+        return Err(RenderError::Path(path.clone()));
+    }
+    match arguments {
+        Arguments::Any => Ok(path.clone()),
+        Arguments::Exact(list) if list.is_empty() => Ok(format!("{path} \"\"")),
+        Arguments::Exact(list) => {
+            if let Some(bad) = list.iter().find(|a| a.chars().any(char::is_control)) {
+                return Err(RenderError::Control(bad.clone()));
+            }
+            let joined = list.join(" ");
+            if joined.is_empty() {
+                return Err(RenderError::LoneEmpty(path.clone()));
+            }
+            Ok(format!("{path} {}", escape(&joined)))
+        }
+    }
+}
+
+/// Writes a text so that sudo, having read and matched it, means exactly that text.
+fn escape(text: &str) -> String {
+    // These two have another meaning however they are escaped, so they are written as a set of one character:
+    // `""` is "no arguments", and a space at the end is dropped.
+    if text == "\"\"" {
+        return "[\"]\"".to_owned();
+    }
+    let (body, last_space) = match text.strip_suffix(' ') {
+        Some(body) => (body, "[\\ ]"),
+        None => (text, ""),
+    };
+    let mut out = String::with_capacity(text.len() + 16);
+    for (i, c) in body.chars().enumerate() {
+        match c {
+            '\\' => out.push_str("\\\\\\\\"),
+            // A caret at the beginning would begin a regular expression.
+            '^' if i == 0 => out.push_str("\\^"),
+            ',' | ':' | '=' | '#' | ' ' | '*' | '?' | '[' | ']' | '!' => {
+                out.push('\\');
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out + last_space
+}
+
+/// The text that a pattern means, if it means exactly one.
+pub(super) fn meaning(pattern: &str) -> Option<String> {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        match c {
+            '\\' => {
+                let escaped = rest.chars().next()?;
+                rest = &rest[escaped.len_utf8()..];
+                out.push(escaped);
+            }
+            '[' => {
+                let one = rest.chars().next().filter(|c| !matches!(c, '!' | '^' | ']' | '\\'))?;
+                rest = rest[one.len_utf8()..].strip_prefix(']')?;
+                out.push(one);
+            }
+            '*' | '?' => return None,
+            '^' if out.is_empty() => return None,
+            other => out.push(other),
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests;
