@@ -1,21 +1,4 @@
-//! The one typed client for people's tools: a method for each endpoint.
-//!
-//! | Method and path | Takes | Gives |
-//! |---|---|---|
-//! | `POST /v1/session`, `POST /v1/session/renew`, `DELETE /v1/session` | [`SignIn`] | [`SignedIn`] |
-//! | `GET /v1/me`, `POST /v1/me/password` | [`ChangePassword`] | [`Me`] |
-//! | `GET /v1/users`, `POST /v1/users` | [`NewUser`] | [`UserView`] list, [`NewUserSecrets`] |
-//! | `GET /v1/root`, `GET /v1/roster`, `PUT /v1/roster` | [`RosterDocument`] | [`RootChain`], [`RosterDocument`] |
-//! | `GET /v1/entitlements` | | [`EntitlementView`] list |
-//! | `POST /v1/requests`, `GET /v1/requests?state=&all=`, `GET /v1/requests/{id}?wait_version=` | [`NewRequest`] | [`RequestView`], list |
-//! | `POST /v1/requests/{id}/reviews`, `POST /v1/requests/{id}/cancel` | [`NewReview`] | [`RequestView`] |
-//! | `GET /v1/grants?state=&all=`, `GET /v1/grants/{id}?wait_version=` | | [`GrantView`], list |
-//! | `POST /v1/grants/{id}/activate`, `.../end`, `.../revoke`, `.../extend` | [`Revoke`], [`Extend`] | [`GrantView`] |
-//! | `POST /v1/locks`, `GET /v1/locks`, `DELETE /v1/locks/{id}` | [`NewLock`] | [`LockView`], list |
-//! | `GET /v1/hosts`, `GET /v1/hosts/{host}`, `POST /v1/hosts/join` | [`InviteHost`] | [`HostView`], list, [`Invitation`] |
-//! | `GET /v1/audit/hosts/{host}?from=&limit=`, `GET /v1/events?from=` | | [`JournalPage`], [`EventView`] list |
-//!
-//! Lists without `all=true` hold what concerns the caller. A call that gives nothing is answered with 204.
+//! The one typed client for people's tools: a method for each of their routes (the table stands in the crate's page).
 
 use std::time::Duration;
 
@@ -29,8 +12,8 @@ use crate::grants::{Extend, GrantView, Revoke};
 use crate::hosts::{HostView, Invitation, InviteHost};
 use crate::locks::{LockView, NewLock};
 use crate::people::{
-    ChangePassword, EntitlementView, Me, NewUser, NewUserSecrets, RootChain, RosterDocument, SignIn,
-    SignedIn, UserView,
+    ChangePassword, ChangeUser, EntitlementView, Health, Me, NewUser, NewUserSecrets, NextRoot, RootChain,
+    RosterDocument, SignIn, SignedIn, UserView,
 };
 use crate::requests::{NewRequest, NewReview, RequestView};
 use crate::tls::{self, PinnedCa, TlsError};
@@ -210,6 +193,10 @@ impl Client {
         }
     }
 
+    /// Whether the broker answers; needs no sign-in.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        self.get(&["health"]).await
+    }
     /// Signs in.
     pub async fn sign_in(&self, who: &SignIn) -> Result<SignedIn, ClientError> {
         self.post(&["session"], who).await
@@ -239,9 +226,21 @@ impl Client {
     pub async fn add_user(&self, user: &NewUser) -> Result<NewUserSecrets, ClientError> {
         self.post(&["users"], user).await
     }
+    /// Changes a user.
+    pub async fn change_user(&self, name: &str, change: &ChangeUser) -> Result<UserView, ClientError> {
+        self.ask(Method::PATCH, &["users", name], NO_QUERY, Some(change)).await
+    }
+    /// A new first password and TOTP secret for a user.
+    pub async fn reset_user(&self, name: &str) -> Result<NewUserSecrets, ClientError> {
+        self.act(&["users", name, "reset"]).await
+    }
     /// All roots, version 1 first.
     pub async fn roots(&self) -> Result<RootChain, ClientError> {
         self.get(&["root"]).await
+    }
+    /// Publishes the next root.
+    pub async fn publish_root(&self, root: &NextRoot) -> Result<RootChain, ClientError> {
+        self.ask(Method::PUT, &["root"], NO_QUERY, Some(root)).await
     }
     /// The roster.
     pub async fn roster(&self) -> Result<RosterDocument, ClientError> {
@@ -318,6 +317,10 @@ impl Client {
     pub async fn locks(&self) -> Result<Vec<LockView>, ClientError> {
         self.get(&["locks"]).await
     }
+    /// One lock.
+    pub async fn lock(&self, id: &str) -> Result<LockView, ClientError> {
+        self.get(&["locks", id]).await
+    }
     /// Lifts a lock.
     pub async fn remove_lock(&self, id: &str) -> Result<(), ClientError> {
         self.call(Method::DELETE, &["locks", id], NO_QUERY, NOTHING).await.map(drop)
@@ -336,14 +339,20 @@ impl Client {
         self.post(&["hosts", "join"], invite).await
     }
 
-    /// A page of a host's journal, from the record with number `from`.
-    pub async fn journal(&self, host: &str, from: u64, limit: u64) -> Result<JournalPage, ClientError> {
-        let query = [("from", from), ("limit", limit)];
+    /// A page of a host's journal, from the record with number `from`; of the newest epoch if none is named.
+    pub async fn journal(
+        &self,
+        host: &str,
+        epoch: Option<u64>,
+        from: u64,
+        limit: u64,
+    ) -> Result<JournalPage, ClientError> {
+        let query = [("epoch", epoch), ("from", Some(from)), ("limit", Some(limit))];
         self.ask(Method::GET, &["audit", "hosts", host], &query, NOTHING).await
     }
-    /// The broker's own events, from number `from`.
-    pub async fn events(&self, from: u64) -> Result<Vec<EventView>, ClientError> {
-        self.ask(Method::GET, &["events"], &[("from", from)], NOTHING).await
+    /// The broker's own events, from number `from`, at most `limit`.
+    pub async fn events(&self, from: u64, limit: u64) -> Result<Vec<EventView>, ClientError> {
+        self.ask(Method::GET, &["events"], &[("from", from), ("limit", limit)], NOTHING).await
     }
 }
 

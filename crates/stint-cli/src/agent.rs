@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure, Outcome};
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
 /// A key in hardware may ask its owner for a touch.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MAX_ANSWER: usize = 16 * 1024;
 
 /// Where the agent listens.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use stint_api::requests::{NewRequest, RequestView};
-use stint_grant::ids::FleetName;
+use stint_grant::ids::{Fingerprint, FleetName, HostName};
 use stint_grant::terms::{CheckedTerms, Class};
 
 use crate::exit::{Failure, Outcome};
@@ -22,7 +22,7 @@ pub(crate) fn read(view: &RequestView) -> Outcome<CheckedTerms> {
     wrong.compare("request", &view.id, terms.request.as_str());
     wrong.compare("principal", &view.principal, terms.principal.as_str());
     wrong.compare("entitlement", &view.entitlement, terms.entitlement.as_str());
-    wrong.compare_sets("hosts", &view.hosts, terms.hosts.iter().map(|h| h.as_str()));
+    wrong.compare_sets("hosts", &view.hosts, terms.hosts.iter().map(HostName::as_str));
     wrong.compare("reason", &view.reason, &terms.reason);
     wrong.compare_options("ticket", view.ticket.as_deref(), terms.ticket.as_deref());
     wrong.compare("window", &view.window.to_string(), &terms.max_window.0.to_string());
@@ -45,14 +45,14 @@ pub(crate) fn answer(
     }
     wrong.compare("principal", principal, terms.principal.as_str());
     wrong.compare("entitlement", &asked.entitlement, terms.entitlement.as_str());
-    wrong.compare_sets("hosts", &asked.hosts, terms.hosts.iter().map(|h| h.as_str()));
+    wrong.compare_sets("hosts", &asked.hosts, terms.hosts.iter().map(HostName::as_str));
     wrong.compare("reason", &asked.reason, &terms.reason);
     wrong.compare_options("ticket", asked.ticket.as_deref(), terms.ticket.as_deref());
     wrong.compare("class", asked.class.as_deref().unwrap_or("routine"), class_word(terms.class));
     if let Some(window) = asked.window {
         wrong.compare("window", &window.to_string(), &terms.max_window.0.to_string());
     }
-    wrong.compare_sets("credentials", &asked.credentials, terms.credentials.iter().map(|c| c.as_str()));
+    wrong.compare_sets("credentials", &asked.credentials, terms.credentials.iter().map(Fingerprint::as_str));
     match asked.not_before {
         Some(from) => wrong.compare("earliest start", &from.to_string(), &terms.not_before.0.to_string()),
         None if terms.not_before.0 > now.saturating_add(CLOCK_DIFFERENCE) => {

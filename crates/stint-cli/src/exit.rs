@@ -58,6 +58,7 @@ impl Failure {
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
+    #[expect(clippy::needless_pass_by_value, reason = "stands where errors are mapped")]
     pub(crate) fn unverified(message: impl ToString) -> Self {
         Self::new(Exit::Unverified, message.to_string())
     }

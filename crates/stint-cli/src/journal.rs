@@ -14,7 +14,9 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::show::{Facts, safe};
 
 /// Records in one call.
-const PAGE: u64 = 500;
+const PAGE: u64 = 1000;
+/// A host begins its journal anew after damage only.
+const MOST_EPOCHS: u64 = 1000;
 
 /// A whole journal, as `audit export` writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,32 +55,50 @@ pub(crate) struct Verified {
     pub(crate) key_given: bool,
 }
 
-/// Takes a host's journal from the broker, page by page.
+/// Takes a host's journal from the broker: each epoch, page by page.
 pub(crate) async fn download(client: &Client, host: &str) -> Outcome<Journal> {
-    let mut page = client.journal(host, 0, PAGE).await?;
-    let size = page.size;
-    let mut journal =
-        Journal { host: page.host, identity_key: page.identity_key, records: vec![], checkpoints: vec![] };
+    let newest = client.journal(host, None, 0, 1).await?;
+    let mut journal = Journal {
+        host: newest.host,
+        identity_key: newest.identity_key,
+        records: vec![],
+        checkpoints: vec![],
+    };
+    if newest.epoch > MOST_EPOCHS {
+        return Err(Failure::unverified(format!(
+            "the broker says that {} began its journal anew {} times",
+            safe(host),
+            newest.epoch
+        )));
+    }
+    for epoch in 0..=newest.epoch {
+        download_epoch(client, host, epoch, &mut journal).await?;
+    }
+    Ok(journal)
+}
+
+async fn download_epoch(client: &Client, host: &str, epoch: u64, journal: &mut Journal) -> Outcome {
+    let mut have = 0;
     loop {
-        let stuck = page.records.is_empty() && (journal.records.len() as u64) < size;
-        if stuck || page.from != journal.records.len() as u64 {
+        let page = client.journal(host, Some(epoch), have, PAGE).await?;
+        let stuck = page.records.is_empty() && have < page.size;
+        if stuck || (page.from, page.epoch) != (have, epoch) || page.host != journal.host {
             return Err(Failure::unverified(format!(
-                "the broker says that it holds {size} records of {}, and hands out {}",
-                safe(host),
-                journal.records.len()
+                "the broker says that it holds {} records of {}, epoch {epoch}, and hands out {have}",
+                page.size,
+                safe(host)
             )));
         }
-        journal.records.append(&mut page.records);
+        have += page.records.len() as u64;
+        journal.records.extend(page.records);
         for checkpoint in page.checkpoints {
             if !journal.checkpoints.contains(&checkpoint) {
                 journal.checkpoints.push(checkpoint);
             }
         }
-        let have = journal.records.len() as u64;
-        if have >= size {
-            return Ok(journal);
+        if have >= page.size {
+            return Ok(());
         }
-        page = client.journal(host, have, PAGE).await?;
     }
 }
 
@@ -160,9 +180,12 @@ fn by_origin(checkpoints: &[String]) -> BTreeMap<&str, Vec<&str>> {
     map
 }
 
+/// An epoch and its records.
+type Epoch<'a> = (u64, Vec<&'a [u8]>);
+
 /// The records of each epoch; epochs only rise.
-fn by_epoch(journal: &Journal) -> Outcome<Vec<(u64, Vec<&[u8]>)>> {
-    let mut epochs: Vec<(u64, Vec<&[u8]>)> = Vec::new();
+fn by_epoch(journal: &Journal) -> Outcome<Vec<Epoch<'_>>> {
+    let mut epochs: Vec<Epoch<'_>> = Vec::new();
     for (index, text) in journal.records.iter().enumerate() {
         let record = Record::parse(text.as_bytes())
             .map_err(|e| Failure::unverified(format!("record at position {index}: {e}")))?;
@@ -198,9 +221,13 @@ pub(crate) fn report(verified: &Verified) -> String {
         let time = stint_grant::time::UnixTime;
         format!(", {} to {}", time(first), time(last))
     });
-    let anew = (verified.epochs.len() > 1).then(|| {
+    let anew = (verified.epochs != [0]).then(|| {
         let epochs: Vec<_> = verified.epochs.iter().map(ToString::to_string).collect();
-        format!("begun anew by the host: epochs {}", epochs.join(", "))
+        let newest = verified.epochs.last().copied().unwrap_or(0);
+        let missing = (newest + 1).saturating_sub(epochs.len() as u64);
+        let missing =
+            if missing == 0 { String::new() } else { format!("; of {missing} others there is nothing") };
+        format!("begun anew by the host: epochs {}{missing}", epochs.join(", "))
     });
     let back = match verified.times_back {
         0 => None,

@@ -56,15 +56,40 @@ impl Session {
 
     /// The client, with a token that has time left: for calls that follow a long wait.
     pub(crate) async fn fresh(&mut self) -> Outcome<&Client> {
+        self.take_from_store()?;
         if self.stored.wants_renewal(now()) && self.stored.expires_at < self.stored.session_ends_at {
-            // The old token still holds: an outage now is told by the call that follows.
-            if let Ok(renewed) = self.client.renew().await {
-                self.stored = Stored::new(&renewed, now());
-                self.kept_in = self.store.save(&self.stored)?;
-                self.client = self.client.clone().with_token(&self.stored.token);
+            match self.client.renew().await.map_err(Failure::from) {
+                Ok(renewed) => {
+                    self.stored = Stored::new(&renewed, now());
+                    self.kept_in = self.store.save(&self.stored)?;
+                    self.client = self.client.clone().with_token(&self.stored.token);
+                }
+                // Another call of this program renewed it a moment ago, and is about to keep the new one.
+                Err(failure) if failure.exit == Exit::NotSignedIn => {
+                    for _ in 0..10 {
+                        if self.take_from_store()? {
+                            break;
+                        }
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
+                }
+                // The old token still holds: an outage now is told by the call that follows.
+                Err(_) => {}
             }
         }
         Ok(&self.client)
+    }
+
+    /// Takes the kept token if another call of this program renewed it: the old one is void then.
+    fn take_from_store(&mut self) -> Outcome<bool> {
+        match self.store.load()? {
+            Some((newer, kept_in)) if newer != self.stored => {
+                self.client = self.client.clone().with_token(&newer.token);
+                (self.stored, self.kept_in) = (newer, kept_in);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// The client.

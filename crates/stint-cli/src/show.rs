@@ -80,7 +80,8 @@ impl Facts {
     /// The text.
     pub(crate) fn text(&self) -> String {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        self.0.iter().map(|(name, value)| format!("  {name:width$}  {value}\n")).collect()
+        let line = |(name, value): &(_, _)| format!("  {name:width$}  {value}\n");
+        self.0.iter().map(line).collect::<Vec<_>>().concat()
     }
 }
 

@@ -105,23 +105,21 @@ impl Store {
         Ok(StoreKind::File)
     }
 
-    /// The kept token, and where it was.
+    /// The kept token, and where it was. One that another version wrote is none: one signs in again.
     pub(crate) fn load(&self) -> Outcome<Option<(Stored, StoreKind)>> {
+        let read = |text: &[u8]| serde_json::from_slice(text).ok();
         if self.chosen != Some(StoreKind::File) {
             match keyring_load(&self.description) {
-                Ok(Some(text)) => return read(&text).map(|t| t.map(|t| (t, StoreKind::Keyring))),
-                Ok(None) => {}
+                Ok(Some(text)) => return Ok(read(&text).map(|token| (token, StoreKind::Keyring))),
                 Err(e) if self.chosen == Some(StoreKind::Keyring) => return Err(no_keyring(e)),
-                Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         if self.chosen == Some(StoreKind::Keyring) {
             return Ok(None);
         }
-        match file_load(&self.file)? {
-            Some(text) => read(&text).map(|t| t.map(|t| (t, StoreKind::File))),
-            None => Ok(None),
-        }
+        let text = file_load(&self.file)?;
+        Ok(text.and_then(|text| read(&text)).map(|token| (token, StoreKind::File)))
     }
 
     /// Forgets the token, wherever it is.
@@ -134,12 +132,6 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-/// A token that another version wrote is no token: one signs in again.
-#[expect(clippy::unnecessary_wraps, reason = "reads as the step of a chain")]
-fn read(text: &[u8]) -> Outcome<Option<Stored>> {
-    Ok(serde_json::from_slice(text).ok())
 }
 
 fn file_load(path: &Path) -> Outcome<Option<Zeroizing<Vec<u8>>>> {

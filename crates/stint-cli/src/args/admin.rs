@@ -50,6 +50,21 @@ pub(crate) enum UserCommand {
     Add(UserAddArgs),
     /// List users.
     Ls,
+    /// Give a user a new first password and TOTP secret; prints them, once.
+    Reset {
+        /// Their name.
+        name: String,
+    },
+    /// Let a user sign in no more (see also `stint lock add --principal`).
+    Disable {
+        /// Their name.
+        name: String,
+    },
+    /// Let a user sign in again.
+    Enable {
+        /// Their name.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -50,8 +50,7 @@ async fn settled(session: &Session, mut lock: LockView, timeout: u64) -> Outcome
     let end = Instant::now() + Duration::from_secs(timeout);
     while !show::effect::is_settled(&lock.effect) && Instant::now() < end {
         sleep(LOOK_AGAIN).await;
-        let locks = session.client().locks().await?;
-        lock = locks.into_iter().find(|l| l.id == lock.id).ok_or_else(|| ids::missing(&lock.id, "lock"))?;
+        lock = session.client().lock(&lock.id).await?;
     }
     Ok(lock)
 }

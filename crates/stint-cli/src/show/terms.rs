@@ -50,8 +50,7 @@ mod tests {
         let text = samples::terms().to_text();
         let terms = CheckedTerms::parse(&text).unwrap();
         let expected = format!(
-            "\
-  who          alice, as the account alice
+            "  who          alice, as the account alice
   entitlement  nginx-restart (routine)
   hosts        web-01 of fleet demo
   reason       OPS-12 certificate rollover
@@ -90,10 +89,9 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_cannot_hide_or_reverse_text() {
+    fn a_reason_that_hides_or_reverses_text_is_never_shown() {
         let mut terms = samples::terms();
         terms.reason = "fine\u{202e}toor".into();
-        let text = in_words(&CheckedTerms::parse(&terms.to_text()).unwrap(), samples::NOW);
-        assert!(text.contains(r"  reason       fine\u{202e}toor"), "{text}");
+        assert!(CheckedTerms::parse(&terms.to_text()).is_err());
     }
 }
