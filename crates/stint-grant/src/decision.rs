@@ -266,7 +266,10 @@ fn covers(rights: &Rights, grant: &Grant, question: &Question<'_>) -> Result<(),
             }
         }
         Purpose::Sudo if rights.sudo.is_empty() => Err(not_covered("sudo")),
-        Purpose::BecomeRoot if !rights.is_full_root() => Err(not_covered("becoming root")),
+        // A root shell through su would know nothing of a rule's NOEXEC.
+        Purpose::BecomeRoot if !rights.sudo.iter().any(|r| r.is_full_root() && !r.noexec) => {
+            Err(not_covered("becoming root"))
+        }
         Purpose::Sudo | Purpose::BecomeRoot | Purpose::Stay => Ok(()),
     }
 }

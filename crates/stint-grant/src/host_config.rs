@@ -187,8 +187,8 @@ impl HostConfig {
         }
         let mut uids: Vec<u32> = self.managed.only.iter().map(|only| only.uid).collect();
         uids.sort_unstable();
-        if let Some(pair) = uids.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Some(format!("managed.only names uid {} twice: list its services in one place", pair[0]));
+        if let Some([uid, _]) = uids.array_windows().find(|[one, next]| one == next) {
+            return Some(format!("managed.only names uid {uid} twice: list its services in one place"));
         }
         if !(10..=60_000).contains(&self.limits.register_timeout_ms) {
             return Some("limits.register_timeout_ms must be between 10 and 60000".to_owned());

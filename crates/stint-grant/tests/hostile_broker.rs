@@ -260,8 +260,8 @@ fn what_this_version_cannot_undo_is_refused() {
 fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
     let mut world = World::new();
     world.terms.rights.login = None;
-    let mut ceiling = Ceiling::default();
-    ceiling.unreviewed = vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()) }];
+    let unreviewed = vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()) }];
+    let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
     world.judge(&world.grant(), &[], &ceiling).unwrap();
     world.terms.rights.sudo[0].noexec = false;
     assert_eq!(world.judge(&world.grant(), &[], &ceiling).unwrap_err(), none(1));

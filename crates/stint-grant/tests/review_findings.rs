@@ -193,6 +193,17 @@ fn a_login_that_has_no_ssh_key_does_not_pass_where_the_terms_name_one() {
 }
 
 #[test]
+fn full_root_without_starting_programs_does_not_become_root_through_su() {
+    let mut world = World::new();
+    let rule = SudoRule { command: Command::All, ..program("/x", exact(&[])) };
+    world.terms.rights.sudo = vec![SudoRule { noexec: true, ..rule.clone() }];
+    let become_root = Question { purpose: Purpose::BecomeRoot, ..ssh() };
+    assert!(matches!(ask(&Gate::of(&world), &become_root), Verdict::Deny(Denial::NotCovered { .. })));
+    world.terms.rights.sudo = vec![rule];
+    assert!(matches!(ask(&Gate::of(&world), &become_root), Verdict::Allow(_)));
+}
+
+#[test]
 fn a_long_cause_does_not_make_the_accounts_file_too_large_to_read() {
     let refused = |n: usize| RefusedGrant {
         grant: id(&format!("{:a>12}", "b".repeat(n % 10))),
