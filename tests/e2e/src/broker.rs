@@ -150,7 +150,32 @@ impl Broker {
 
     /// Signs a roster with the offline key and has the administrator publish it. Reviewers use their lab keys.
     pub(crate) fn publish_roster(&self, admin: &Person, reviewers: &[&str]) -> Result<(), E2eError> {
-        let _ = (admin, reviewers, PASSPHRASE);
+        let mut toml = "fleet = \"lab\"\nversion = 1\nvalid-for = \"30d\"\n".to_owned();
+        for name in reviewers {
+            let public = self.lab.key(name).with_extension("pub");
+            let key = fs::read_to_string(&public).map_err(E2eError::file(&public))?;
+            let key = key.trim();
+            toml.push_str(&["\n[[reviewer]]\nname = \"", name, "\"\nkeys = [\"", key, "\"]\n"].concat());
+        }
+        let input = admin.home().join("reviewers.toml");
+        fs::write(&input, toml).map_err(E2eError::file(&input))?;
+        let signed = admin.home().join("roster.json");
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let (key, passphrase) = (self.offline.join("roster.key"), self.lab.dir().join("passphrase"));
+        let sign = [
+            "roster",
+            "sign",
+            "--key",
+            &path(&key),
+            "--passphrase-file",
+            &path(&passphrase),
+            "--input",
+            &path(&input),
+            "--to",
+            &path(&signed),
+        ];
+        admin.run(&sign)?;
+        admin.run(&["roster", "publish", &path(&signed)])?;
         Ok(())
     }
 

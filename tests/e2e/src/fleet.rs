@@ -15,13 +15,13 @@ pub const HOST: &str = "web-01";
 const BOUND: Duration = Duration::from_secs(30);
 
 /// The host's own ceiling in tests: the break-glass account of the lab, and full root where a test asks for it.
-const HOST_TOML: &str = r#"
+const HOST_TOML: &str = "
 [managed]
 break_glass_uid = 1900
 
 [ceiling]
 full_root = true
-"#;
+";
 
 /// How a fleet is set up.
 #[derive(Debug, Clone)]

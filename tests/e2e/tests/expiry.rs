@@ -102,7 +102,7 @@ fn a_power_cut_with_time_left_brings_the_right_back_and_its_end_too() -> Tested 
     let sudo = host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
     assert_eq!(sudo.status, 0, "{sudo}");
     let end = fleet.end_of(&id)?;
-    until("the window to be over", Duration::from_secs(60), || unix_now() > end + 1.0)?;
+    until("the window to be over", Duration::from_mins(1), || unix_now() > end + 1.0)?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
     assert_eq!(host.ssh("alice", "true")?.status, 255);
     Ok(())

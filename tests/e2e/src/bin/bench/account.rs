@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
 use stint_e2e::Packages;
@@ -16,6 +15,7 @@ use stint_grant::host_config::HostConfig;
 use stint_grant::time::{ClockReading, Floor, UnixTime};
 use stint_lab::{Host, Lab};
 
+use crate::compile::install;
 use crate::gate::{self, Gate, layout};
 use crate::report::{Case, close};
 
@@ -48,7 +48,7 @@ pub(crate) fn run() -> Done {
     let host = lab.host("web-01")?;
     host.install_deb(&Packages::find().host)?;
     host.sh(STACKS)?.check("writing the stacks")?;
-    install_caller(&host)?;
+    install(&host, "pam_call.c", &["-lpam"])?;
 
     let (mut cases, mut breakdown) = (Vec::new(), Vec::new());
     for (name, others, own) in CASES {
@@ -76,15 +76,6 @@ pub(crate) fn run() -> Done {
     }
     close("account", &cases)?;
     close("account-breakdown", &breakdown)
-}
-
-/// Compiles the caller for this machine's libc, which is the host's as well.
-fn install_caller(host: &Host) -> Done {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/bench/pam_call.c");
-    let program = host.root_path()?.join("root/pam_call");
-    let compiled =
-        Command::new("cc").args(["-O2", "-Wall", "-o"]).arg(&program).arg(&source).arg("-lpam").status()?;
-    if compiled.success() { Ok(()) } else { Err(format!("cc could not compile {}", source.display()).into()) }
 }
 
 /// The host's clocks, as the warden and the module read them.
