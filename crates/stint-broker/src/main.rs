@@ -1,2 +1,11 @@
-//! See Cargo.toml.
-fn main() {}
+//! `stint-broker`: makes a fleet, and serves it.
+
+#![forbid(unsafe_code)]
+
+mod command;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::main()
+}

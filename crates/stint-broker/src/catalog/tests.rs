@@ -1,0 +1,121 @@
+use std::path::Path;
+
+use stint_grant::rights::{Arguments, Command};
+use stint_grant::time::Seconds;
+
+use super::file;
+
+const GOOD: &str = r#"name = "nginx-restart"
+description = "Restart nginx"
+max_window = "1h"
+max_extension = "30m"
+reviews = 1
+
+[hosts]
+labels = { role = "web" }
+
+[login]
+services = ["sshd"]
+
+[[sudo]]
+command = "/usr/bin/systemctl"
+arguments = ["restart", "nginx"]
+"#;
+
+fn parse(text: &str) -> Result<super::Entitlement, String> {
+    file::parse(Path::new("catalog/nginx.toml"), text, Seconds(86400)).map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_whole_entitlement_is_read() {
+    let it = parse(GOOD).unwrap();
+    assert_eq!(
+        (it.name.as_str(), it.max_window, it.max_extension, it.reviews),
+        ("nginx-restart", Seconds(3600), Seconds(1800), 1)
+    );
+    let Command::Program(program) = &it.rights.sudo[0].command else { panic!("a program") };
+    assert_eq!(program.arguments, Arguments::Exact(vec!["restart".to_owned(), "nginx".to_owned()]));
+    assert!(it.hosts.covers("x", &[("role".to_owned(), "web".to_owned())].into()));
+    assert!(!it.hosts.covers("x", &[("role".to_owned(), "db".to_owned())].into()));
+    assert!(!it.hosts.covers("x", &[].into()));
+}
+
+#[test]
+fn absent_arguments_mean_any_and_an_empty_list_means_none() {
+    let any = parse(&GOOD.replace("arguments = [\"restart\", \"nginx\"]\n", "")).unwrap();
+    let none = parse(&GOOD.replace("[\"restart\", \"nginx\"]", "[]")).unwrap();
+    let arguments = |e: &super::Entitlement| match &e.rights.sudo[0].command {
+        Command::Program(p) => p.arguments.clone(),
+        Command::All => panic!("a program"),
+    };
+    assert_eq!(arguments(&any), Arguments::Any);
+    assert_eq!(arguments(&none), Arguments::Exact(Vec::new()));
+}
+
+#[test]
+fn a_mistake_is_told_with_file_line_and_what_to_write() {
+    let table = [
+        ("command = \"/usr/bin/systemctl\"", "command = \"systemctl\"", 14, "absolute path"),
+        ("command = \"/usr/bin/systemctl\"", "command = \"/usr/bin/*\"", 14, "without patterns"),
+        ("command = \"/usr/bin/systemctl\"", "command = \"/usr/../bin/x\"", 14, "absolute path"),
+        ("command = \"/usr/bin/systemctl\"", "command = \"/usr/bin/sudoedit\"", 14, "sudoedit"),
+        ("command = \"/usr/bin/systemctl\"", "command = \"/usr/bin/a b\"", 14, "absolute path"),
+        ("command = \"/usr/bin/systemctl\"", "command = \"ALL\"", 14, "full_root = true"),
+        ("\"nginx\"]", "\"ng\\ninx\"]", 14, "control character"),
+        ("\"nginx\"]", "\"ngin*\"]", 15, "exact argument"),
+        ("\"nginx\"]", "\"^.*$\"]", 15, "exact argument"),
+        ("\"nginx\"]", "\"a\\\\b\"]", 15, "exact argument"),
+        ("max_window = \"1h\"", "max_window = \"3 days or so\"", 3, "is not a length of time"),
+        ("max_window = \"1h\"", "max_window = \"48h\"", 3, "write less"),
+        ("max_window = \"1h\"", "max_window = \"0s\"", 3, "a window has a length"),
+        ("reviews = 1", "reviewers = 1", 5, "unknown field `reviewers`"),
+        ("reviews = 1", "reviews = -1", 5, "invalid value"),
+        ("reviews = 1", "reviews = 99", 5, "at most 10"),
+        ("services = [\"sshd\"]", "services = [\"ftp\"]", 10, "write some of sshd"),
+        ("labels = { role = \"web\" }", "", 7, "write names"),
+        ("name = \"nginx-restart\"", "name = \"Nginx Restart\"", 1, "is not allowed"),
+        ("description = \"Restart nginx\"", "description = \"a\\nb\"", 2, "one line"),
+        (
+            "description = \"Restart nginx\"",
+            "description = \"x\"\nfull_root = true",
+            3,
+            "leave out the [[sudo]]",
+        ),
+        ("reviews = 1", "requesters = { roles = [\"boss\"] }", 5, "is not a role"),
+        ("reviews = 1", "requesters = {}", 5, "name somebody"),
+        ("reviews = 1", "claim_within = \"0s\"", 5, "above zero"),
+        ("reviews = 1", "groups = [\"Wheel!\"]", 5, "is not allowed"),
+    ];
+    for (old, new, line, words) in table {
+        assert!(GOOD.contains(old), "{old}");
+        let text = GOOD.replacen(old, new, 1);
+        let told = parse(&text).err().unwrap_or_else(|| panic!("{new} was taken"));
+        assert!(told.starts_with(&format!("catalog/nginx.toml, line {line}: ")), "{new}: {told}");
+        assert!(told.contains(words), "{new}: {told}");
+    }
+}
+
+#[test]
+fn an_entitlement_that_allows_nothing_is_refused() {
+    let text: String = GOOD.split("[login]").next().unwrap().to_owned();
+    assert!(parse(&text).unwrap_err().contains("allows nothing"));
+}
+
+#[test]
+fn without_reviews_named_it_takes_one() {
+    assert_eq!(parse(&GOOD.replace("reviews = 1\n", "")).unwrap().reviews, 1);
+}
+
+#[test]
+fn a_catalog_with_one_mistake_is_not_taken_and_all_mistakes_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.toml", GOOD);
+    write("notes.txt", "not read");
+    assert_eq!(super::load(folder.path(), Seconds(86400)).unwrap().entitlements.len(), 1);
+    write("b.toml", GOOD);
+    write("c.toml", "name = 1");
+    let mistakes = super::load(folder.path(), Seconds(86400)).unwrap_err();
+    assert_eq!(mistakes.len(), 2);
+    assert!(mistakes[0].to_string().contains("in another file already"));
+}

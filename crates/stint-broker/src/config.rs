@@ -1,0 +1,118 @@
+//! `broker.toml`, and TOML files in general: what is wrong is said with file and line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use stint_grant::host_config::parse_duration;
+use stint_grant::ids::FleetName;
+use stint_grant::time::Seconds;
+
+/// The longest window that this release grants, whatever the catalog says.
+pub const LONGEST_WINDOW: Seconds = Seconds(7 * 24 * 3600);
+
+/// All of `broker.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The fleet.
+    pub fleet: FleetName,
+    /// Where the broker listens.
+    pub listen: SocketAddr,
+    /// The names and addresses by which hosts and people reach it: they stand in its certificate.
+    pub names: Vec<String>,
+    /// How often each connected host gets a pulse.
+    #[serde(default = "default_pulse", deserialize_with = "length")]
+    pub pulse_interval: Seconds,
+    /// How long a bundle is believed at most. Freshness is the pulse's matter; this is the last line.
+    #[serde(default = "default_validity", deserialize_with = "length")]
+    pub bundle_validity: Seconds,
+    /// The longest window that an entitlement of the catalog may have, extensions included.
+    #[serde(default = "default_window", deserialize_with = "length")]
+    pub max_window: Seconds,
+}
+
+fn default_pulse() -> Seconds {
+    Seconds(20)
+}
+fn default_validity() -> Seconds {
+    Seconds(7 * 24 * 3600)
+}
+fn default_window() -> Seconds {
+    Seconds(24 * 3600)
+}
+
+/// `"20s"`, `"1h 30m"`.
+pub(crate) fn length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+    parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+/// What is wrong with a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}: {message}", path.display(), line.map(|l| format!(", line {l}")).unwrap_or_default())]
+pub struct FileError {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong, and what to write.
+    pub message: String,
+}
+
+impl FileError {
+    /// Without a line.
+    pub fn new(path: &Path, message: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line: None, message: message.into() }
+    }
+    /// At a place in the text.
+    pub fn at(path: &Path, text: &str, offset: usize, message: impl Into<String>) -> Self {
+        let line = text[..offset.min(text.len())].matches('\n').count() + 1;
+        Self { path: path.to_owned(), line: Some(line), message: message.into() }
+    }
+}
+
+/// Reads a TOML text that came from `path`.
+pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, FileError> {
+    toml::from_str(text).map_err(|e| match e.span() {
+        Some(span) => FileError::at(path, text, span.start, e.message()),
+        None => FileError::new(path, e.message()),
+    })
+}
+
+impl Config {
+    /// Reads `broker.toml`.
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            FileError::new(path, format!("cannot be read: {e}: `stint-broker init` makes it"))
+        })?;
+        let config: Self = parse(path, &text)?;
+        config.check(path, &text)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path, text: &str) -> Result<(), FileError> {
+        let wrong = |field: &str, message: &str| {
+            FileError::at(path, text, text.find(field).unwrap_or(0), format!("{field}: {message}"))
+        };
+        if self.names.is_empty() {
+            return Err(wrong("names", "name at least one, such as \"broker.example.org\""));
+        }
+        if self.pulse_interval > Seconds(300) {
+            return Err(wrong("pulse_interval", "at most 5m: hosts stop believing old news soon after"));
+        }
+        if self.bundle_validity < Seconds(3600) {
+            return Err(wrong("bundle_validity", "at least 1h"));
+        }
+        if self.max_window > LONGEST_WINDOW {
+            return Err(wrong("max_window", "at most 7d"));
+        }
+        Ok(())
+    }
+
+    /// How often a pulse goes out.
+    pub fn pulse_every(&self) -> Duration {
+        Duration::from_secs(self.pulse_interval.0)
+    }
+}

@@ -1,0 +1,95 @@
+//! The push to a host: one stream of server-sent events for each, and the poll as its fallback.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Sse;
+use axum::response::sse::Event;
+use serde_json::json;
+use stint_api::hosts::HostUpdate;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::bundle;
+use crate::error::{Outcome, Problem};
+use crate::host::PeerHost;
+use crate::host::hub::Connected;
+use crate::server::{App, PeerAddress};
+
+/// All that the host needs, now.
+#[utoipa::path(get, path = "/v1/host/update", responses((status = 200, body = HostUpdate)))]
+pub(crate) async fn update(State(app): State<App>, PeerHost(host): PeerHost) -> Outcome<Json<HostUpdate>> {
+    app.publish().await?;
+    let conn = &mut *app.db.read().await?;
+    let newest = bundle::store::newest(conn, &host.name).await?;
+    Ok(Json(bundle::update(&app, conn, &newest).await?))
+}
+
+/// The stream: `update` at once and after each change, `pulse` in between.
+#[utoipa::path(get, path = "/v1/host/stream", responses((status = 200, body = HostUpdate, content_type = "text/event-stream")))]
+pub(crate) async fn stream(
+    State(app): State<App>,
+    PeerHost(host): PeerHost,
+    PeerAddress(from): PeerAddress,
+) -> Outcome<Sse<ReceiverStream<Result<Event, Infallible>>>> {
+    app.publish().await?;
+    let (connected, replaced) = app.hub.connect(&host.name, from);
+    if let Some(other) = replaced {
+        tell_of_two(&app, &host.name, other, from).await?;
+    }
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        if let Err(problem) = push(&app, &host.name, connected, &sender).await {
+            tracing::warn!(host = host.name, %problem, "the stream ends; the host will come again");
+        }
+    });
+    Ok(Sse::new(ReceiverStream::new(receiver)))
+}
+
+async fn tell_of_two(app: &App, host: &str, other: SocketAddr, newest: SocketAddr) -> Outcome<()> {
+    let mut change = app.db.change(app.clock.now()).await?;
+    let detail = json!({ "older": other.to_string(), "newer": newest.to_string() });
+    change.record("broker", "alarm.two_streams", host, detail).await?;
+    change.commit().await
+}
+
+type Sender = mpsc::Sender<Result<Event, Infallible>>;
+
+/// Sends until the host is gone, a newer stream takes over, or the broker stops. Several changes while a slow host reads become one.
+async fn push(app: &App, host: &str, mut connected: Connected, to: &Sender) -> Outcome<()> {
+    let mut pulses =
+        tokio::time::interval_at(Instant::now() + app.config.pulse_every(), app.config.pulse_every());
+    pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping = app.stopping();
+    let mut sent = None;
+    loop {
+        connected.version.mark_unchanged();
+        let event = next_event(app, host, &mut sent).await?;
+        if to.send(Ok(event)).await.is_err() {
+            return Ok(());
+        }
+        app.hub.seen(host, app.clock.now().secs());
+        tokio::select! {
+            _ = pulses.tick() => {}
+            _ = connected.version.changed() => {}
+            _ = connected.alive.changed() => return Ok(()),
+            _ = stopping.changed() => return Ok(()),
+            () = to.closed() => return Ok(()),
+        }
+    }
+}
+
+/// A pulse if the host has the newest bundle, else the update. One read decides both, so no pulse names a bundle that was not sent.
+async fn next_event(app: &App, host: &str, sent: &mut Option<i64>) -> Outcome<Event> {
+    let conn = &mut *app.db.read().await?;
+    let newest = bundle::store::newest(conn, host).await?;
+    if *sent == Some(newest.version) {
+        return Ok(Event::default().event("pulse").data(bundle::pulse(app, &newest)?));
+    }
+    let update = bundle::update(app, conn, &newest).await?;
+    *sent = Some(newest.version);
+    Ok(Event::default().event("update").data(serde_json::to_string(&update).map_err(Problem::internal)?))
+}

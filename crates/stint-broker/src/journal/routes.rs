@@ -1,0 +1,101 @@
+//! Shipping and reading journals.
+
+use axum::extract::{Path, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use ed25519_dalek::VerifyingKey;
+use serde::Deserialize;
+use serde_json::json;
+use stint_api::audit::{HighWater, JournalPage, ShipRecords};
+use utoipa::IntoParams;
+
+use crate::error::{Outcome, Problem};
+use crate::host::{self, PeerHost};
+use crate::identity::{Caller, Role};
+use crate::journal::intake::{self, Fault};
+use crate::journal::store;
+use crate::server::{App, Asked, Body};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/v1/host/audit", get(mark).post(ship)).route("/v1/audit/hosts/{host}", get(read))
+}
+
+/// Up to where the host's journal is held.
+#[utoipa::path(get, path = "/v1/host/audit", responses((status = 200, body = HighWater)))]
+pub(crate) async fn mark(State(app): State<App>, PeerHost(host): PeerHost) -> Outcome<Json<HighWater>> {
+    let chain = store::chain(&mut *app.db.read().await?, &host.name).await?;
+    Ok(Json(chain.as_ref().map_or_else(intake::nothing, intake::mark_of)))
+}
+
+/// Takes records in. The answer comes after they are durable.
+#[utoipa::path(post, path = "/v1/host/audit", request_body = ShipRecords, responses((status = 200, body = HighWater)))]
+pub(crate) async fn ship(
+    State(app): State<App>,
+    PeerHost(host): PeerHost,
+    Body(shipment): Body<ShipRecords>,
+) -> Outcome<Json<HighWater>> {
+    let key = VerifyingKey::from_bytes(host.identity()?.as_bytes()).map_err(Problem::internal)?;
+    let mut change = app.db.change(app.clock.now()).await?;
+    let receipt = match intake::take(change.conn(), &host.name, &key, &shipment).await {
+        Ok(receipt) => receipt,
+        Err(Fault::Problem(problem)) => return Err(problem),
+        Err(Fault::Alarm(what)) => {
+            // What was taken of this shipment goes back; only the alarm stays.
+            drop(change);
+            let mut alarm = app.db.change(app.clock.now()).await?;
+            alarm.record(&host.name, "alarm.journal", &host.name, json!({ "what": what })).await?;
+            alarm.commit().await?;
+            return Err(Problem::conflict(
+                format!("the journal was not taken: {what}"),
+                "this was reported; look at the host: somebody rewrote its journal, or copied its disk",
+            ));
+        }
+    };
+    if receipt.new == 0 && !receipt.checkpoint {
+        return Ok(Json(receipt.mark));
+    }
+    if receipt.new_epoch {
+        let detail = json!({ "epoch": receipt.mark.epoch });
+        change.record(&host.name, "alarm.journal_begun_anew", &host.name, detail).await?;
+    }
+    let detail = json!({ "new": receipt.new, "size": receipt.mark.size, "hash": receipt.mark.hash });
+    change.record(&host.name, "journal.received", &host.name, detail).await?;
+    change.commit().await?;
+    Ok(Json(receipt.mark))
+}
+
+#[derive(Deserialize, IntoParams)]
+pub(crate) struct Page {
+    /// The first record's number.
+    from: Option<u64>,
+    /// How many at most: 1000 if not given, 5000 at most.
+    limit: Option<u64>,
+    /// Which log epoch; the newest if not given.
+    epoch: Option<u64>,
+}
+
+/// A host's journal as it is held here.
+#[utoipa::path(get, path = "/v1/audit/hosts/{host}", params(Page), responses((status = 200, body = JournalPage)))]
+pub(crate) async fn read(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Asked(page): Asked<Page>,
+) -> Outcome<Json<JournalPage>> {
+    caller.need(&[Role::Auditor, Role::Security, Role::Administrator], "read hosts' journals")?;
+    let conn = &mut *app.db.read().await?;
+    let host = host::store::get(conn, &name).await?;
+    let newest = store::chain(conn, &name).await?.map_or(0, |c| c.epoch());
+    let (epoch, from) = (page.epoch.unwrap_or(newest), page.from.unwrap_or(0));
+    let limit = page.limit.unwrap_or(1000).clamp(1, 5000);
+    let (records, checkpoints) = store::page(conn, &name, epoch, from, limit).await?;
+    Ok(Json(JournalPage {
+        identity_key: host.identity_text().unwrap_or_default().to_owned(),
+        size: store::count(conn, &name, epoch).await?,
+        host: name,
+        epoch,
+        from,
+        records,
+        checkpoints,
+    }))
+}

@@ -1,0 +1,117 @@
+//! The state that all handlers share.
+
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ed25519_dalek::SigningKey;
+use stint_grant::keys::PublicKey;
+use tokio::sync::{Mutex, watch};
+
+use crate::bundle;
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::Outcome;
+use crate::host::Hub;
+use crate::store::Db;
+use crate::trust::Trust;
+use crate::trust::ca::Ca;
+
+/// The keys that the broker signs with by itself.
+pub struct OnlineKeys {
+    /// Signs bundles.
+    pub bundle: SigningKey,
+    /// Signs pulses.
+    pub pulse: SigningKey,
+    /// Issues certificates.
+    pub ca: Ca,
+}
+
+impl OnlineKeys {
+    /// The public halves for bundles and pulses.
+    pub fn public(&self) -> (PublicKey, PublicKey) {
+        (PublicKey::of(&self.bundle), PublicKey::of(&self.pulse))
+    }
+}
+
+/// The shared state.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What [`App`] points to.
+pub struct Inner {
+    /// `broker.toml`.
+    pub config: Config,
+    /// The database.
+    pub db: Db,
+    /// The clock.
+    pub clock: Clock,
+    /// The online keys.
+    pub keys: OnlineKeys,
+    /// Who is connected.
+    pub hub: Hub,
+    /// Bundles are made one round at a time.
+    pub(crate) publishing: Mutex<()>,
+    trust: RwLock<Arc<Trust>>,
+    catalog: RwLock<Arc<Catalog>>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Puts it together.
+    pub fn new(
+        config: Config,
+        db: Db,
+        clock: Clock,
+        keys: OnlineKeys,
+        trust: Trust,
+        catalog: Catalog,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            db,
+            clock,
+            keys,
+            hub: Hub::default(),
+            publishing: Mutex::default(),
+            trust: RwLock::new(Arc::new(trust)),
+            catalog: RwLock::new(Arc::new(catalog)),
+            stopping: watch::Sender::new(false),
+        }))
+    }
+    /// What the fleet trusts now.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// After something was published.
+    pub fn set_trust(&self, trust: Trust) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+    }
+    /// The catalog now.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// After the catalog was read anew.
+    pub fn set_catalog(&self, catalog: Catalog) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+    /// Makes all bundles that are behind.
+    pub async fn publish(&self) -> Outcome<()> {
+        bundle::publish(self).await
+    }
+    /// Tells when the broker stops.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+    /// Lets streams and background work end.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+}

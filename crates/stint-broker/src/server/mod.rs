@@ -1,0 +1,16 @@
+//! The broker as a running program: its state, its one TLS port, its background work.
+
+mod app;
+mod background;
+mod extract;
+mod openapi;
+mod router;
+mod run;
+mod start;
+mod tls;
+pub mod wait;
+
+pub use app::{App, OnlineKeys};
+pub use extract::{Asked, Body, PeerAddress, plain_line};
+pub use run::{Running, run};
+pub use start::{Layout, StartError, open, reload_catalog};

@@ -1,0 +1,141 @@
+//! The port: accepts, speaks TLS, serves HTTP/1.1 and 2, and stops in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
+
+use crate::host::PeerCertificate;
+use crate::server::router::router;
+use crate::server::{App, PeerAddress, StartError, background, tls};
+use crate::trust::ca;
+
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const PING: Duration = Duration::from_secs(20);
+/// How long calls may take to end when the broker stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A broker that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until it has stopped.
+    pub async fn stopped(self) {
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the server ended by a fault");
+        }
+    }
+}
+
+/// Binds the port and begins to serve, until [`App::stop`].
+pub async fn run(app: App) -> Result<Running, StartError> {
+    let tls =
+        tls::config(&app.keys.ca, &app.config.names, app.clock.now().secs()).map_err(StartError::Other)?;
+    let listen = app.config.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|e| {
+        let next = match e.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program has the port: stop it, or change `listen` in broker.toml"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need CAP_NET_BIND_SERVICE: or change `listen` in broker.toml"
+            }
+            _ => "change `listen` in broker.toml",
+        };
+        StartError::Other(format!("cannot listen on {listen} ({e}): {next}"))
+    })?;
+    let address = listener.local_addr().map_err(|e| StartError::Other(e.to_string()))?;
+    let task = tokio::spawn(serve(app, listener, tls));
+    Ok(Running { address, task })
+}
+
+async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
+    let publisher = tokio::spawn(background::publisher(app.clone()));
+    let clockwork = tokio::spawn(background::clockwork(app.clone()));
+    let acceptor = TlsAcceptor::from(tls);
+    let router = router(app.clone());
+    let mut stopping = app.stopping();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    connections.spawn(connection(acceptor.clone(), stream, from, router.clone(), app.stopping()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, for instance: others may end meanwhile.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = stopping.changed() => break,
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("some connections did not end in time and were cut");
+    }
+    let (_, _) = tokio::join!(publisher, clockwork);
+    app.db.close().await;
+}
+
+async fn connection(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    from: SocketAddr,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::debug!(%from, %error, "no TLS"),
+        Err(_) => return tracing::debug!(%from, "TLS took too long"),
+    };
+    let certificate = PeerCertificate(fingerprint(&stream));
+    let service = router.map_request(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(certificate.clone());
+        request.extensions_mut().insert(PeerAddress(from));
+        request.map(axum::body::Body::new)
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    // A host whose network went away is noticed, so that its next stream is no second one.
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopping.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.as_mut().await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%from, error, "the connection broke");
+    }
+}
+
+fn fingerprint(stream: &TlsStream<TcpStream>) -> Option<String> {
+    let chain = stream.get_ref().1.peer_certificates()?;
+    chain.first().map(|leaf| ca::fingerprint(leaf))
+}

@@ -1,0 +1,115 @@
+//! Reading and publishing what is signed offline: roots and the roster.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use stint_api::people::{NextRoot, RootChain, RosterDocument};
+use stint_grant::{root, roster};
+
+use crate::error::{Outcome, Problem};
+use crate::grant::effect;
+use crate::identity::{Caller, Role};
+use crate::server::{App, Body};
+use crate::trust::{Trust, store};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/root", get(roots).put(publish_root))
+        .route("/v1/roster", get(current_roster).put(publish_roster))
+}
+
+/// All roots. Public: clients verify them from their own pin.
+#[utoipa::path(get, path = "/v1/root", responses((status = 200, body = RootChain)))]
+pub(crate) async fn roots(State(app): State<App>) -> Json<RootChain> {
+    Json(RootChain { envelopes: app.trust().roots.clone() })
+}
+
+/// Publishes the next root.
+#[utoipa::path(put, path = "/v1/root", request_body = NextRoot, responses((status = 200, body = RootChain)))]
+pub(crate) async fn publish_root(
+    State(app): State<App>,
+    caller: Caller,
+    Body(next): Body<NextRoot>,
+) -> Outcome<Json<RootChain>> {
+    caller.need(&[Role::Administrator], "publish a root")?;
+    let mut change = app.db.change(app.clock.now()).await?;
+    let current = store::load(change.conn()).await?;
+    let root = root::rotate(&current.root, next.envelope.as_bytes())
+        .map_err(|e| Problem::bad_input(e.to_string(), "sign the root that follows the current one"))?;
+    root.check_time(change.now.unix())
+        .map_err(|e| Problem::bad_input(e.to_string(), "sign one that holds longer"))?;
+    store::add_root(change.conn(), root.version, &next.envelope).await?;
+    let trust = store::load(change.conn()).await?;
+    let (bundle, pulse) = app.keys.public();
+    if !trust.lets_sign(&bundle, &pulse) {
+        return Err(Problem::bad_input(
+            "this root does not let this broker's own keys sign bundles and pulses: all hosts would refuse them",
+            "name the broker's bundle and pulse keys in it",
+        ));
+    }
+    effect::touch_all(change.conn()).await?;
+    let detail = json!({ "version": root.version, "epoch": root.epoch, "sha256": root::pin_of(next.envelope.as_bytes()) });
+    change.record(&caller.name, "root.published", app.config.fleet.as_str(), detail).await?;
+    change.commit().await?;
+    let answer = RootChain { envelopes: trust.roots.clone() };
+    app.set_trust(trust);
+    Ok(Json(answer))
+}
+
+/// The roster.
+#[utoipa::path(get, path = "/v1/roster", responses((status = 200, body = RosterDocument)))]
+pub(crate) async fn current_roster(State(app): State<App>, _caller: Caller) -> Outcome<Json<RosterDocument>> {
+    let envelope = app.trust().roster.clone().ok_or_else(|| {
+        Problem::not_found(
+            "there is no roster yet",
+            "sign one offline with `stint roster sign`, then publish it",
+        )
+    })?;
+    Ok(Json(RosterDocument { envelope }))
+}
+
+/// Publishes a roster that was signed offline.
+#[utoipa::path(put, path = "/v1/roster", request_body = RosterDocument, responses((status = 200, body = RosterDocument)))]
+pub(crate) async fn publish_roster(
+    State(app): State<App>,
+    caller: Caller,
+    Body(document): Body<RosterDocument>,
+) -> Outcome<Json<RosterDocument>> {
+    caller.need(&[Role::Administrator], "publish a roster")?;
+    let mut change = app.db.change(app.clock.now()).await?;
+    let current = store::load(change.conn()).await?;
+    let now = change.now.unix();
+    let open = |envelope: &str, known| roster::open(envelope.as_bytes(), &current.root, known, now);
+    // The known one may have ended; its version counts all the same.
+    let known = version_of(&current)?;
+    let roster = open(&document.envelope, known).map_err(|e| {
+        Problem::bad_input(e.to_string(), "sign it with the fleet's roster key, with a higher version")
+    })?;
+    if current.roster.as_deref() == Some(document.envelope.as_str()) {
+        return Ok(Json(document));
+    }
+    if known == Some(roster.version) {
+        return Err(Problem::conflict(
+            format!("there is another roster of version {} already", roster.version),
+            format!("sign it with version {}", roster.version.saturating_add(1)),
+        ));
+    }
+    store::add_roster(change.conn(), roster.version, &document.envelope).await?;
+    effect::touch_all(change.conn()).await?;
+    let names: Vec<_> = roster.reviewers.iter().map(|r| r.name.as_str()).collect();
+    let detail = json!({ "version": roster.version, "reviewers": names, "sha256": roster.digest() });
+    change.record(&caller.name, "roster.published", app.config.fleet.as_str(), detail).await?;
+    let trust = store::load(change.conn()).await?;
+    change.commit().await?;
+    app.set_trust(trust);
+    Ok(Json(document))
+}
+
+fn version_of(trust: &Trust) -> Outcome<Option<u64>> {
+    let Some(envelope) = &trust.roster else { return Ok(None) };
+    let long_ago = stint_grant::time::UnixTime(i64::MIN);
+    let roster = roster::open(envelope.as_bytes(), &trust.root, None, long_ago);
+    // A root that changed the roster's keys voids the old roster: then any version may follow.
+    Ok(roster.ok().map(|r| r.version))
+}
