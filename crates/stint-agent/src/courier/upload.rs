@@ -1,0 +1,51 @@
+//! Acknowledgements and records, to the broker. A call that fails is made again; nothing is dropped but what a newer one replaces.
+
+use super::Shared;
+use super::backoff::Backoff;
+
+/// Sends acknowledgements, in order.
+pub(crate) async fn acknowledgements(shared: Shared) {
+    let mut backoff = Backoff::new(shared.pace.retry);
+    loop {
+        let mut envelope = shared.acknowledgements.take().await;
+        while let Err(error) = shared.broker().acknowledge(&envelope).await {
+            if error.is_final() {
+                tracing::error!("an acknowledgement was not taken: {error}");
+                break;
+            }
+            tracing::warn!("an acknowledgement waits: {error}");
+            backoff.pause().await;
+            // Those that came meanwhile say more: only the newest is worth sending late.
+            envelope = shared.acknowledgements.take_newest().unwrap_or(envelope);
+        }
+        backoff.reset();
+    }
+}
+
+/// Ships records, and tells the warden what the broker holds: after each shipment, and whenever that is asked for.
+///
+/// A shipment that fails is forgotten here. What the broker holds is asked for until it answers, and the warden, hearing that,
+/// ships from there: so what must be sent again is decided in one place.
+pub(crate) async fn records(shared: Shared) {
+    let mut backoff = Backoff::new(shared.pace.retry);
+    loop {
+        let answer = tokio::select! {
+            records = shared.shipments.take() => {
+                let answer = shared.broker().ship(&records).await;
+                if answer.is_ok() {
+                    backoff.reset();
+                }
+                answer
+            }
+            () = shared.want_high_water.notified() => shared.broker().high_water().await,
+        };
+        match answer {
+            Ok(high_water) => shared.outbox.high_water(high_water),
+            Err(error) => {
+                tracing::warn!("records wait: {error}");
+                backoff.pause().await;
+                shared.want_high_water.notify_one();
+            }
+        }
+    }
+}
