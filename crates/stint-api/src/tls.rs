@@ -224,6 +224,24 @@ pub fn pin_of_pem(pem: &str) -> Result<String, TlsError> {
     Ok(PinnedCa::from_ca_pem(pem)?.pin())
 }
 
+/// When a certificate begins and ends (unix seconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// When it begins.
+    pub not_before: i64,
+    /// When it ends.
+    pub not_after: i64,
+}
+
+/// When the first certificate of a PEM text begins and ends.
+pub fn validity_of_pem(pem: &str) -> Result<Validity, TlsError> {
+    let der = certificates(pem, "certificate")?.swap_remove(0);
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der)
+        .map_err(|e| TlsError::BadPem { what: "certificate", cause: e.to_string() })?;
+    let validity = certificate.validity();
+    Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+}
+
 /// All that an error says about its causes, in one line: the cause of a refused connection lies deep.
 pub fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = words(error);

@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::client::danger::ServerCertVerifier;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{PinnedCa, TlsError, client, client_with_certificate, describe, pin_of_pem};
+use super::{PinnedCa, TlsError, client, client_with_certificate, describe, pin_of_pem, validity_of_pem};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 
@@ -130,4 +130,15 @@ fn a_key_that_does_not_fit_the_certificate_is_refused() {
     let (_, certificate, _) = leaf(&ca, "web-1");
     let (_, _, other_key) = leaf(&ca, "web-1");
     assert!(client_with_certificate(&pinned, &certificate, &other_key).is_err());
+}
+
+#[test]
+fn a_certificate_says_when_it_begins_and_ends() {
+    let mut params = CertificateParams::new(vec!["web-1".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2026, 2, 1);
+    let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+    let validity = validity_of_pem(&certificate.pem()).unwrap();
+    assert_eq!(validity.not_after - validity.not_before, 31 * 24 * 3600);
+    assert!(validity_of_pem("nothing").is_err());
 }
