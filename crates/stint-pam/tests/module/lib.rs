@@ -38,3 +38,28 @@ pub mod ssh_auth;
 pub mod tell;
 #[path = "../../src/warden.rs"]
 pub mod warden;
+
+/// Tells the test, in a variable of PAM's, what pam_systemd would read: an application may not read a module's data itself.
+///
+/// # Safety
+/// For libpam to call.
+// SAFETY: the name is PAM's own for this function of a module, and its signature is pam_modules.h's.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pam_sm_chauthtok(
+    pamh: *mut pam_sys::types::PamHandle,
+    _: libc::c_int,
+    _: libc::c_int,
+    _: *const *const libc::c_char,
+) -> libc::c_int {
+    let mut data: *const libc::c_void = std::ptr::null();
+    // SAFETY: the handle is live; the item, if there is one, is a C string that the module set; libpam copies the variable.
+    unsafe {
+        if pam_sys::raw::pam_get_data(pamh, c"systemd.runtime_max_sec".as_ptr(), &raw mut data) == 0 {
+            let text = std::ffi::CStr::from_ptr(data.cast()).to_str().expect("a number");
+            let pair = std::ffi::CString::new(format!("STINT_TEST_LIMIT={text}")).expect("no NUL");
+            pam_sys::raw::pam_putenv(pamh, pair.as_ptr());
+        }
+    }
+    0
+}

@@ -35,7 +35,7 @@ pub(crate) struct FleetKeys {
     pub(crate) host: SigningKey,
 }
 
-fn key(seed: u8) -> SigningKey {
+pub(crate) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
@@ -312,6 +312,7 @@ impl Host {
         let module = libpam::module();
         let text: String = lines
             .iter()
+            .chain(&["password required @"])
             .map(|line| match line.split_once('@') {
                 Some((control, words)) => {
                     format!("{control}{}{words} root={}\n", module.display(), self.dir.path().display())

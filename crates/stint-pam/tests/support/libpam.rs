@@ -6,7 +6,8 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 
 use pam_sys::raw::{
-    pam_acct_mgmt, pam_close_session, pam_end, pam_get_data, pam_open_session, pam_putenv, pam_set_item,
+    pam_acct_mgmt, pam_chauthtok, pam_close_session, pam_end, pam_getenv, pam_open_session, pam_putenv,
+    pam_set_item,
 };
 use pam_sys::types::{PamConversation, PamHandle, PamItemType, PamMessage, PamResponse};
 
@@ -146,13 +147,13 @@ impl Session {
         let [(_, line)] = self.shown.as_slice() else { panic!("not one line: {:?}", self.shown) };
         line
     }
-    /// What pam_systemd would read.
+    /// What pam_systemd would read; the module of the tests tells it in its password phase.
     pub(crate) fn limit(&self) -> Option<u64> {
-        let mut data: *const c_void = std::ptr::null();
-        // SAFETY: the handle is live; the item, if there is one, is a C string that the module set.
+        // SAFETY: the handle is live, and the value is copied at once.
         unsafe {
-            let code = pam_get_data(self.pamh, c"systemd.runtime_max_sec".as_ptr(), &raw mut data);
-            (code == SUCCESS).then(|| CStr::from_ptr(data.cast()).to_str().unwrap().parse().unwrap())
+            assert_eq!(pam_chauthtok(self.pamh, 0), SUCCESS);
+            let value = pam_getenv(self.pamh, c"STINT_TEST_LIMIT".as_ptr());
+            (!value.is_null()).then(|| CStr::from_ptr(value).to_str().unwrap().parse().unwrap())
         }
     }
 }
