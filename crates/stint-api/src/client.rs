@@ -1,8 +1,10 @@
 //! The one typed client for people's tools: a method for each of their routes (the table stands in the crate's page).
 
+use std::error::Error;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode, Url};
+use rustls::CertificateError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -185,11 +187,9 @@ impl Client {
 
     fn failed(&self, error: &reqwest::Error) -> ClientError {
         let broker = self.broker().to_owned();
-        let cause = innermost(error);
-        if is_certificate_fault(error) {
-            ClientError::Untrusted { broker, cause }
-        } else {
-            ClientError::Unreachable { broker, cause }
+        match certificate_fault(error) {
+            Some(cause) => ClientError::Untrusted { broker, cause },
+            None => ClientError::Unreachable { broker, cause: innermost(error) },
         }
     }
 
@@ -367,8 +367,8 @@ fn refusal(call: &str, status: StatusCode, body: &[u8]) -> ClientError {
     }
 }
 
-fn sources(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |e| e.source())
+fn sources(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn Error + 'static)), |e| (**e).source())
 }
 
 /// The innermost cause: what the network said, without the layers around it.
@@ -376,17 +376,25 @@ fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".to_owned();
     }
-    sources(error).last().map_or_else(String::new, tls::describe)
+    sources(error).last().map_or_else(String::new, ToString::to_string)
 }
 
-fn is_certificate_fault(error: &reqwest::Error) -> bool {
-    sources(error).any(|e| {
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = e
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|i| i.downcast_ref::<rustls::Error>()));
-        matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
-    })
+/// What does not hold in the server's certificate, if that is why there was no answer.
+fn certificate_fault(error: &reqwest::Error) -> Option<String> {
+    match sources(error).find_map(|e| tls_error(e))? {
+        rustls::Error::InvalidCertificate(CertificateError::Other(cause)) => Some(cause.0.to_string()),
+        fault @ rustls::Error::InvalidCertificate(_) => Some(fault.to_string()),
+        _ => None,
+    }
+}
+
+/// The TLS error in an error, which may lie in several I/O errors, one inside the other: `source` passes over what they hold.
+fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    let held = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+    tls_error(held)
 }
 
 #[cfg(test)]
