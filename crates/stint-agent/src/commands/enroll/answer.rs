@@ -89,7 +89,10 @@ mod tests {
 
     struct Fleet {
         ca: CertifiedIssuer<'static, KeyPair>,
+        /// Signs roots.
         key: SigningKey,
+        /// Signs all else.
+        online: SigningKey,
     }
 
     impl Fleet {
@@ -97,11 +100,11 @@ mod tests {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-            Self { ca, key: SigningKey::from_bytes(&[seed; 32]) }
+            Self { ca, key: SigningKey::from_bytes(&[seed; 32]), online: SigningKey::from_bytes(&[seed + 100; 32]) }
         }
         fn root(&self, version: u64, expires_at: UnixTime) -> String {
-            let public = PublicKey::of(&self.key);
-            let role = || Role { keys: vec![public.id()], threshold: 1 };
+            let (offline, online) = (PublicKey::of(&self.key), PublicKey::of(&self.online));
+            let role = |key: &PublicKey| Role { keys: vec![key.id()], threshold: 1 };
             let root = Root {
                 format: 1,
                 fleet: "demo".parse().unwrap(),
@@ -109,11 +112,11 @@ mod tests {
                 issued_at: UnixTime(0),
                 expires_at,
                 epoch: 1,
-                keys: Keys(BTreeMap::from([(public.id(), public.clone())])),
-                root: role(),
-                roster: role(),
-                bundle: role(),
-                pulse: role(),
+                root: role(&offline),
+                roster: role(&offline),
+                bundle: role(&online),
+                pulse: role(&online),
+                keys: Keys(BTreeMap::from([(offline.id(), offline), (online.id(), online)])),
             };
             String::from_utf8(dsse::sign(&root, &[&self.key])).unwrap()
         }
