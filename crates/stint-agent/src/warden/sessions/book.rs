@@ -157,4 +157,7 @@ pub(super) fn logind_id(unit: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
+pub(super) use tests::example;
+
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //!
 //! When this begins, the gate denies already and the drop-in is gone (the warden's loop sees to that). Then:
 //! 1. sudo's tickets go; every session that no live grant permits any more is asked to end (TERM and HUP, so that sshd closes PAM);
-//! 2. two seconds later, or at once if the right was taken back, the hard stop: the scope of each is killed in one stroke;
+//! 2. two seconds later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
+//!    in one stroke;
 //! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
 //! 4. a receipt says what was killed, what was removed, and what could not be excluded.
 //!
@@ -17,7 +18,7 @@ use stint_grant::register::SessionKind;
 use stint_log::record::{Ending, Event};
 
 use super::book::Session;
-use super::cgroup::{Killable, user_slice};
+use super::cgroup::{Killable, user_slice, within};
 use super::enforcer::{Enforcer, Moment, alarm, uid_of};
 use super::sweep::{self, Target};
 use crate::journal::Recorder;
@@ -27,6 +28,8 @@ use crate::warden::systemd::BusError;
 
 /// How long a session has between being asked and being killed.
 const GRACE_MS: u64 = 2_000;
+/// How often it is looked whether all is dead before that.
+const LOOK_EVERY_MS: u64 = 200;
 /// How long the kernel may take to take down what was killed.
 const DEATH_BOUND: Duration = Duration::from_millis(500);
 /// Looks for what left its scope, at most.
@@ -38,17 +41,24 @@ pub(super) struct Closing {
     grant: GrantId,
     user: UserName,
     sessions: Vec<Session>,
+    /// Sessions that ended by themselves: only what left their scopes may still be there.
+    past: Vec<Session>,
     /// The account's uid, if it is ended whole.
     whole: Option<u32>,
     removed: Vec<PathBuf>,
     hard_at_ms: u64,
     began: Instant,
     asked: bool,
+    /// When it is looked at next, to be done as soon as all is dead.
+    look_at_ms: u64,
+    /// How many were left when it was looked at last: PID 1 kills them if they outlast its own stop limit.
+    left: u32,
 }
 
 impl Closing {
-    pub(super) fn hard_at_ms(&self) -> u64 {
-        self.hard_at_ms
+    /// When something is to be done about it.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.hard_at_ms.min(self.look_at_ms)
     }
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter()
@@ -68,6 +78,8 @@ impl Enforcer {
         if !self.armed {
             return;
         }
+        // What ended by itself before is not this end's doing.
+        self.tidy(recorder);
         for grant in ended {
             let closing = self.closing(grant, live, at);
             self.closings.push(closing);
@@ -102,14 +114,13 @@ impl Enforcer {
     }
 
     fn closing(&self, ended: &EndedGrant, live: &[LiveGrant], at: Moment) -> Closing {
-        let taken = |session: &&Session| self.closings.iter().any(|c| c.sessions.contains(session));
-        let sessions: Vec<Session> = self
-            .sessions
-            .iter()
-            .filter(|s| s.user == ended.user && s.permitted_until(live).is_none())
-            .filter(|s| !taken(s))
-            .cloned()
-            .collect();
+        let taken = |session: &Session| {
+            self.closings.iter().any(|c| c.sessions.contains(session) || c.past.contains(session))
+        };
+        let affected = |all: &[Session]| -> Vec<Session> {
+            let theirs = all.iter().filter(|s| s.user == ended.user && s.permitted_until(live).is_none());
+            theirs.filter(|s| !taken(s)).cloned().collect()
+        };
         let uid = uid_of(&ended.user);
         let has_more = live.iter().any(|grant| *grant.user() == ended.user);
         let by_grants_alone =
@@ -118,7 +129,8 @@ impl Enforcer {
             removed: tickets::remove(&self.tickets, &ended.user, uid),
             grant: ended.grant.clone(),
             user: ended.user.clone(),
-            sessions,
+            sessions: affected(&self.sessions),
+            past: affected(&self.past),
             whole: uid.filter(|_| !has_more).filter(by_grants_alone),
             hard_at_ms: match ended.urgency {
                 Urgency::Grace => at.boottime_ms + GRACE_MS,
@@ -126,6 +138,8 @@ impl Enforcer {
             },
             began: Instant::now(),
             asked: false,
+            look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
+            left: 0,
         }
     }
 
@@ -160,11 +174,28 @@ impl Enforcer {
 
     /// The hard stop of every closing whose time has come.
     pub(super) async fn kill_due(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
-        let all = std::mem::take(&mut self.closings);
+        let mut all = std::mem::take(&mut self.closings);
+        for closing in
+            all.iter_mut().filter(|c| c.hard_at_ms > now_boottime_ms && c.look_at_ms <= now_boottime_ms)
+        {
+            self.look(closing, now_boottime_ms);
+        }
         let (due, waiting) = all.into_iter().partition::<Vec<_>, _>(|c| c.hard_at_ms <= now_boottime_ms);
         self.closings = waiting;
         if !due.is_empty() {
             self.kill(&due, recorder).await;
+        }
+    }
+
+    /// Looks at a closing whose time has not come. If nothing of it is left, its time has come.
+    fn look(&self, closing: &mut Closing, now_boottime_ms: u64) {
+        let members =
+            self.groups_of(closing).iter().map(|path| self.cgroups.members(path).len()).sum::<usize>();
+        if members == 0 {
+            closing.hard_at_ms = now_boottime_ms;
+        } else {
+            closing.left = u32::try_from(members).unwrap_or(u32::MAX);
+            closing.look_at_ms = now_boottime_ms + LOOK_EVERY_MS;
         }
     }
 
@@ -188,28 +219,39 @@ impl Enforcer {
         for (closing, path, killed) in &strokes {
             recorder.record(killed_event(closing, path, *killed, "cgroup.kill", took_ms));
         }
+        let by_us = |closing: &Closing| {
+            strokes.iter().filter(|(c, ..)| c.grant == closing.grant).map(|(.., killed)| killed).sum::<u32>()
+        };
+        // They outlasted the first looks, and were dead before the hard stop: PID 1's stop limit was shorter than our patience.
+        let by_pid_1 = |closing: &Closing| if by_us(closing) == 0 { closing.left } else { 0 };
+        for closing in due.iter().filter(|closing| by_pid_1(closing) > 0) {
+            let took_ms = millis(closing.began.elapsed());
+            recorder.record(killed_event(closing, "", by_pid_1(closing), "stop_limit", took_ms));
+        }
         for (closing, killed) in due.iter().zip(&swept) {
             if *killed > 0 {
                 recorder.record(killed_event(closing, "", *killed, "sweep", took_ms));
             }
         }
         for (closing, swept) in due.iter().zip(&swept) {
-            let in_groups: u32 = strokes.iter().filter(|(c, ..)| c.grant == closing.grant).map(|s| s.2).sum();
             let clean = all_dead && nothing_left;
-            recorder.record(receipt(closing, in_groups + swept, clean));
+            recorder.record(receipt(closing, by_us(closing) + by_pid_1(closing) + swept, clean));
             if !clean {
                 let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
                 alarm(recorder, "not_clean", detail);
             }
         }
-        let over: Vec<Session> = due.iter().flat_map(|closing| closing.sessions.clone()).collect();
-        self.forget(&over);
+        let over = |closing: &Closing| [closing.sessions.clone(), closing.past.clone()].concat();
+        self.forget(&due.iter().flat_map(over).collect::<Vec<_>>());
     }
 
     /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
     fn groups_of(&self, closing: &Closing) -> Vec<String> {
+        let slice = closing.whole.map(user_slice);
+        let in_slice = |path: &String| slice.as_ref().is_some_and(|slice| within(path, slice));
         let scopes = closing.sessions.iter().filter_map(|session| session.cgroup.clone());
-        scopes.chain(closing.whole.map(user_slice)).filter(|path| self.cgroups.is_populated(path)).collect()
+        let groups = scopes.filter(|path| !in_slice(path)).chain(slice.clone());
+        groups.filter(|path| self.cgroups.is_populated(path)).collect()
     }
 
     /// Kills one group. Says how many were in it.
@@ -269,7 +311,7 @@ impl Enforcer {
 }
 
 fn targets_of(closing: &Closing) -> Vec<Target> {
-    let sessions = closing.sessions.iter().filter_map(Session::sweep_target);
+    let sessions = closing.sessions.iter().chain(&closing.past).filter_map(Session::sweep_target);
     let whole = closing.whole.map(|login_uid| Target::Account { login_uid });
     sessions.chain(whole).collect()
 }
@@ -294,7 +336,8 @@ fn killed_event(closing: &Closing, scope: &str, count: u32, how: &str, took_ms: 
 }
 
 fn receipt(closing: &Closing, killed: u32, clean: bool) -> Event {
-    let not_excluded = closing.sessions.iter().any(Session::was_full_root).then(|| {
+    let mut all = closing.sessions.iter().chain(&closing.past);
+    let not_excluded = all.any(Session::was_full_root).then(|| {
         "full root was used: PID 1 may have started something for it outside its session".to_owned()
     });
     Event::Receipt {

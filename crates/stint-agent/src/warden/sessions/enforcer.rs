@@ -74,6 +74,8 @@ pub(crate) struct Enforcer {
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
     pub(super) sessions: Vec<Session>,
+    /// Those that ended by themselves while their grants live: what left their scopes is still theirs.
+    pub(super) past: Vec<Session>,
     pub(super) closings: Vec<Closing>,
     pub(super) config: HostConfig,
     pub(super) armed: bool,
@@ -92,6 +94,7 @@ impl Enforcer {
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
             sessions: Vec::new(),
+            past: Vec::new(),
             closings: Vec::new(),
             config: HostConfig::default(),
             armed: false,
@@ -369,8 +372,11 @@ impl Enforcer {
     /// After a start of the warden: takes the sessions that it knew before, those of our scopes that it did not, and logins that opened
     /// while it was away; then ends at once what no live grant permits.
     pub(crate) async fn adopt(&mut self, live: &[LiveGrant], at: Moment, recorder: &mut dyn Recorder) {
-        let known = store::load(&self.store, &self.boot_id);
-        self.sessions = known.into_iter().filter(|session| self.is_alive(session)).collect();
+        let (known, past) = store::load(&self.store, &self.boot_id);
+        self.past = past;
+        let (alive, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|session| self.is_alive(session));
+        self.sessions = alive;
+        gone.into_iter().for_each(|session| self.remember(session));
         self.adopt_scopes(live, at);
         match self.bus.sessions().await {
             Ok(sessions) => self.adopt_logins(&sessions, live, recorder),
@@ -473,7 +479,7 @@ impl Enforcer {
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let tidy = (!self.sessions.is_empty()).then_some(self.tidy_at_ms);
-        self.closings.iter().map(Closing::hard_at_ms).chain(tidy).min()
+        self.closings.iter().map(Closing::deadline_ms).chain(tidy).min()
     }
 
     /// Kills what had its two seconds, and forgets sessions that ended by themselves.
@@ -485,7 +491,7 @@ impl Enforcer {
         }
     }
 
-    fn tidy(&mut self, recorder: &mut dyn Recorder) {
+    pub(super) fn tidy(&mut self, recorder: &mut dyn Recorder) {
         let closing: Vec<&Session> = self.closings.iter().flat_map(Closing::sessions).collect();
         let gone: Vec<Session> = self
             .sessions
@@ -504,6 +510,21 @@ impl Enforcer {
             });
         }
         self.forget(&gone);
+        gone.into_iter().for_each(|session| self.remember(session));
+        self.save();
+    }
+
+    /// Keeps what a session that ended by itself is swept by, once.
+    fn remember(&mut self, session: Session) {
+        let same = |past: &Session| {
+            past.user == session.user
+                && past.sweep_target() == session.sweep_target()
+                && past.target == session.target
+                && past.basis == session.basis
+        };
+        if session.sweep_target().is_some() && !self.past.iter().any(same) {
+            self.past.push(session);
+        }
     }
 
     /// Forgets sessions that are over.
@@ -512,6 +533,7 @@ impl Enforcer {
             self.units.forget(unit);
         }
         self.sessions.retain(|session| !over.contains(session));
+        self.past.retain(|session| !over.contains(session));
         self.save();
     }
 
@@ -524,7 +546,7 @@ impl Enforcer {
     }
 
     fn save(&self) {
-        if let Err(error) = store::save(&self.store, &self.boot_id, &self.sessions) {
+        if let Err(error) = store::save(&self.store, &self.boot_id, &self.sessions, &self.past) {
             // PID 1 holds each session's limit, and scopes and logins are found again.
             tracing::error!(%error, "the registered sessions cannot be written down");
         }

@@ -19,32 +19,57 @@ struct Stored<S> {
     format: u32,
     boot_id: String,
     sessions: S,
+    past: S,
 }
 
-/// Writes all sessions down.
-pub(super) fn save(path: &Path, boot_id: &str, sessions: &[Session]) -> Result<(), FileError> {
-    let stored = Stored { format: FORMAT, boot_id: boot_id.to_owned(), sessions };
+/// Writes all sessions down: those that are open, and those that ended by themselves while their grants live.
+pub(super) fn save(
+    path: &Path,
+    boot_id: &str,
+    sessions: &[Session],
+    past: &[Session],
+) -> Result<(), FileError> {
+    let stored = Stored { format: FORMAT, boot_id: boot_id.to_owned(), sessions, past };
     let bytes = serde_json::to_vec(&stored).expect("sessions are plain data");
     files::replace_volatile(path, &bytes, 0o600)
 }
 
-/// Reads them back. Those of another boot are none of this one's.
-pub(super) fn load(path: &Path, boot_id: &str) -> Vec<Session> {
+/// Reads both back. Those of another boot are none of this one's.
+pub(super) fn load(path: &Path, boot_id: &str) -> (Vec<Session>, Vec<Session>) {
+    let none = || (Vec::new(), Vec::new());
     let bytes = match files::read(path, MAX_BYTES) {
         Ok(Some(bytes)) => bytes,
-        Ok(None) => return Vec::new(),
+        Ok(None) => return none(),
         Err(error) => {
             tracing::error!(%error, "the registered sessions cannot be read back");
-            return Vec::new();
+            return none();
         }
     };
     match serde_json::from_slice::<Stored<Vec<Session>>>(&bytes) {
-        Ok(stored) if stored.format == FORMAT && stored.boot_id == boot_id => stored.sessions,
-        Ok(_) => Vec::new(),
+        Ok(stored) if stored.format == FORMAT && stored.boot_id == boot_id => (stored.sessions, stored.past),
+        Ok(_) => none(),
         Err(error) => {
             // Our scopes are found again by their names, and logins by logind.
             tracing::error!(%error, path = %path.display(), "the registered sessions are damaged");
-            Vec::new()
+            none()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_of_another_boot_and_damaged_files_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions.json");
+        assert_eq!(load(&path, "boot"), (vec![], vec![]));
+        let session = super::super::book::example();
+        save(&path, "boot", std::slice::from_ref(&session), &[]).unwrap();
+        assert_eq!(load(&path, "boot"), (vec![session], vec![]));
+        assert_eq!(load(&path, "next boot"), (vec![], vec![]));
+        std::fs::write(&path, b"{\"format\":1,").unwrap();
+        assert_eq!(load(&path, "boot"), (vec![], vec![]));
     }
 }

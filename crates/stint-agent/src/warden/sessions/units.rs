@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::warden::files::{self, FileError};
 
-/// Without it a process that ignores TERM and HUP lives up to 90 s longer, if PID 1 is the one that ends it.
+/// Without it a process that ignores TERM and HUP lives up to 90 s longer, if PID 1 is the one that ends it; and the scope of a
+/// session that was killed stays in PID 1's list as failed.
 const STOP_LIMIT: &str = "# Made by stint while it enforces: a session that has ended does not linger.\n\
-                          [Scope]\nTimeoutStopSec=1s\n";
+                          [Unit]\nCollectMode=inactive-or-failed\n[Scope]\nTimeoutStopSec=1s\n";
 
 /// The folder of PID 1's drop-ins.
 #[derive(Clone, Debug)]

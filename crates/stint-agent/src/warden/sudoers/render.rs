@@ -115,7 +115,10 @@ fn command(rule: &SudoRule) -> Result<String, RenderError> {
             if joined.is_empty() {
                 return Err(RenderError::LoneEmpty(path.clone()));
             }
-            Ok(format!("{path} {}", escape(&joined)))
+            // Only an escaped space counts where an argument is empty: a bare one is taken together with the next.
+            let one_text = list.iter().any(String::is_empty);
+            let words = || list.iter().map(|word| escape(word)).collect::<Vec<_>>().join(" ");
+            Ok(format!("{path} {}", if one_text { escape(&joined) } else { words() }))
         }
     }
 }
@@ -173,4 +176,4 @@ pub(super) fn meaning(pattern: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
