@@ -62,7 +62,7 @@ struct Stack<'a> {
     service: &'static str,
 }
 
-impl<'a> Stack<'a> {
+impl Stack<'_> {
     fn call(&self) -> f64 {
         let start = Instant::now();
         let mut pam = Session::start(&self.host.path("pam"), self.service, USER)
@@ -97,21 +97,16 @@ impl<'a> Stack<'a> {
 
 fn report(name: &str, mut times: Vec<f64>, unit: f64) -> f64 {
     times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!(
-        "  {name:<28} p50 {:8.1} us  p99 {:8.1} us  {:5.2} x pam_unix",
-        at(0.5),
-        at(0.99),
-        at(0.5) / unit
-    );
-    at(0.5)
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!("  {name:<28} p50 {:8.1} us  p99 {:8.1} us  {:5.2} x pam_unix", at(50), at(99), at(50) / unit);
+    at(50)
 }
 
-fn compare<'a>(title: &str, rounds: usize, stacks: &[Stack<'a>], timed: impl Fn(&Stack<'a>) -> f64) {
+fn compare(title: &str, rounds: usize, stacks: &[Stack<'_>], fresh: bool) {
     let mut times = vec![Vec::new(); stacks.len()];
     for _ in 0..rounds {
         for (stack, times) in stacks.iter().zip(&mut times) {
-            times.push(timed(stack));
+            times.push(if fresh { stack.call_in_a_new_process() } else { stack.call() });
         }
     }
     println!("{title}");
@@ -187,8 +182,8 @@ fn main() {
         write(&host.path("pam").join("sshd"), line.as_bytes());
         stacks.push(Stack { name, host, service: "sshd" });
     }
-    compare("a process for each call", rounds / 4, &stacks, Stack::call_in_a_new_process);
-    compare("modules loaded already", rounds, &stacks, Stack::call);
+    compare("a process for each call", rounds / 4, &stacks, true);
+    compare("modules loaded already", rounds, &stacks, false);
     for ((name, ..), host) in GATES.iter().zip(&hosts) {
         parts(name, host, rounds);
     }

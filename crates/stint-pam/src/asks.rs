@@ -71,10 +71,8 @@ pub fn who(call: &Call, host: &impl Host, settings: &Settings) -> Result<Who, Ca
     }
     let account = find(host, &call.user)?;
     if account.uid == 0 {
-        return match is_remote(call) && !settings.config.managed.remote_root {
-            true => Err(Cause::remote_root()),
-            false => Ok(Who::NotOurs),
-        };
+        let refused = is_remote(call) && !settings.config.managed.remote_root;
+        return if refused { Err(Cause::remote_root()) } else { Ok(Who::NotOurs) };
     }
     if settings.is_break_glass(account.uid) {
         return Ok(Who::BreakGlass(account));

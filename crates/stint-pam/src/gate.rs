@@ -64,8 +64,9 @@ fn allow(
 
 /// Opens the gate. If a new generation replaced the one at hand meanwhile, tries once more.
 pub fn open(host: &impl Host, user: &UserName) -> Result<OpenGate, Cause> {
-    let folder = Folder::base(host.base()).and_then(|base| base.descend(FOLDER)).map_err(unusable)?;
-    let read_current = || folder.read("current", MAX_CURRENT_BYTES).map_err(unusable);
+    let folder =
+        Folder::base(host.base()).and_then(|base| base.descend(FOLDER)).map_err(|fault| unusable(&fault))?;
+    let read_current = || folder.read("current", MAX_CURRENT_BYTES).map_err(|fault| unusable(&fault));
     let first = read_current()?;
     match attempt(host, &folder, &first, user) {
         Attempt::Whole(gate) => Ok(*gate),
@@ -102,14 +103,14 @@ fn read_and_open(
     user: &UserName,
 ) -> Result<(OpenGate, bool), Cause> {
     let current = Current::parse(current).map_err(Cause::gate)?;
-    let generation = folder.descend(&generation_dir(current.generation)).map_err(unusable)?;
-    let root = generation.read("root.json", MAX_SIGNED_BYTES).map_err(unusable)?;
-    let head = generation.read("head.json", MAX_SIGNED_BYTES).map_err(unusable)?;
-    let users = generation.descend("users").map_err(unusable)?;
+    let generation = folder.descend(&generation_dir(current.generation)).map_err(|fault| unusable(&fault))?;
+    let root = generation.read("root.json", MAX_SIGNED_BYTES).map_err(|fault| unusable(&fault))?;
+    let head = generation.read("head.json", MAX_SIGNED_BYTES).map_err(|fault| unusable(&fault))?;
+    let users = generation.descend("users").map_err(|fault| unusable(&fault))?;
     let shard = match users.read(&user_file(user.as_str()), MAX_USER_BYTES) {
         Ok(bytes) => Some(bytes),
         Err(FileFault::Missing(_)) => None,
-        Err(fault) => return Err(unusable(fault)),
+        Err(fault) => return Err(unusable(&fault)),
     };
     let reading = host.clock().map_err(Cause::gate)?;
     let files = GateFiles { root: &root, head: &head, user: shard.as_deref() };
@@ -117,6 +118,6 @@ fn read_and_open(
     Ok((gate, shard.is_some()))
 }
 
-fn unusable(fault: FileFault) -> Cause {
+fn unusable(fault: &FileFault) -> Cause {
     Cause::gate(format!("the gate cannot be used: {fault}. Run `stintd status` as root"))
 }

@@ -28,8 +28,8 @@ fn fingerprint(line: &str) -> Option<Fingerprint> {
 fn certified(plain: &str, rest: &[u8]) -> Option<Vec<u8>> {
     let fields = match plain {
         "ssh-ed25519" => 1,
-        "ssh-rsa" | "rsa-sha2-256" | "rsa-sha2-512" | "sk-ssh-ed25519" => 2,
-        "ecdsa-sha2-nistp256" | "ecdsa-sha2-nistp384" | "ecdsa-sha2-nistp521" => 2,
+        "ssh-rsa" | "sk-ssh-ed25519" => 2,
+        _ if plain.starts_with("ecdsa-sha2-nistp") => 2,
         "sk-ecdsa-sha2-nistp256" => 3,
         _ => return None,
     };

@@ -39,7 +39,7 @@ pub fn refuse(pam: &impl Pam, host: &impl Host, call: &Call, about: &str, cause:
             words(&cause.words),
         ),
     );
-    note(pam, host, call, about, Outcome { allowed: false, enforced, cause });
+    note(pam, host, call, about, &Outcome { allowed: false, enforced, cause });
     if !enforced {
         return Answer::NotOurs;
     }
@@ -52,7 +52,7 @@ pub fn note_allowed(pam: &impl Pam, host: &impl Host, call: &Call, allowed: &[Al
     for one in allowed {
         let grants = one.permit.grants.iter().map(|g| g.id.clone()).collect();
         let cause = Cause { code: "allowed", grants, words: String::new() };
-        note(pam, host, call, &one.account.name, Outcome { allowed: true, enforced: true, cause: &cause });
+        note(pam, host, call, &one.account.name, &Outcome { allowed: true, enforced: true, cause: &cause });
     }
 }
 
@@ -62,7 +62,7 @@ pub fn note_break_glass(pam: &impl Pam, host: &impl Host, call: &Call, account: 
     let origin = field(call.remote.as_deref().unwrap_or("-"));
     pam.log(Level::Notice, &format!("break-glass: service={service} user={name} origin={origin}"));
     let cause = Cause { code: "break-glass", grants: Vec::new(), words: String::new() };
-    note(pam, host, call, &account.name, Outcome { allowed: true, enforced: true, cause: &cause });
+    note(pam, host, call, &account.name, &Outcome { allowed: true, enforced: true, cause: &cause });
 }
 
 struct Outcome<'a> {
@@ -72,7 +72,7 @@ struct Outcome<'a> {
 }
 
 /// One datagram that nobody waits for. The warden's absence changes no decision.
-fn note(pam: &impl Pam, host: &impl Host, call: &Call, about: &str, outcome: Outcome<'_>) {
+fn note(pam: &impl Pam, host: &impl Host, call: &Call, about: &str, outcome: &Outcome<'_>) {
     let note = DecisionNote {
         format: 1,
         service: field(&call.service),

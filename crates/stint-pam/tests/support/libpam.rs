@@ -46,10 +46,14 @@ pub(crate) fn module() -> PathBuf {
     module
 }
 
+/// What the user was shown, at an address that stays.
+#[derive(Default)]
+struct Shown(Vec<(c_int, String)>);
+
 /// What the application tells, and what was shown to its user.
 pub(crate) struct Session {
     pamh: *mut PamHandle,
-    shown: Box<Vec<(c_int, String)>>,
+    shown: Box<Shown>,
     last: c_int,
 }
 
@@ -62,7 +66,7 @@ extern "C" fn converse(
     let count = usize::try_from(count).expect("a count");
     // SAFETY: libpam gives `count` messages and takes as many responses, allocated by malloc; `shown` is the box of `Session`.
     unsafe {
-        let shown = &mut *shown.cast::<Vec<(c_int, String)>>();
+        let Shown(shown) = &mut *shown.cast::<Shown>();
         for i in 0..count {
             let message = **messages.add(i);
             shown.push((message.msg_style, CStr::from_ptr(message.msg).to_string_lossy().into_owned()));
@@ -74,7 +78,7 @@ extern "C" fn converse(
 
 impl Session {
     pub(crate) fn start(confdir: &Path, service: &str, user: &str) -> Self {
-        let mut shown = Box::new(Vec::new());
+        let mut shown = Box::<Shown>::default();
         let conversation = PamConversation { conv: Some(converse), data_ptr: (&raw mut *shown).cast() };
         let mut pamh = std::ptr::null_mut();
         let (service, user) = (CString::new(service).unwrap(), CString::new(user).unwrap());
@@ -140,11 +144,11 @@ impl Session {
     }
     /// The lines that the user was shown.
     pub(crate) fn shown(&self) -> Vec<&str> {
-        self.shown.iter().map(|(_, text)| text.as_str()).collect()
+        self.shown.0.iter().map(|(_, text)| text.as_str()).collect()
     }
     /// The one line that the user was shown.
     pub(crate) fn line(&self) -> &str {
-        let [(_, line)] = self.shown.as_slice() else { panic!("not one line: {:?}", self.shown) };
+        let [(_, line)] = self.shown.0.as_slice() else { panic!("not one line: {:?}", self.shown.0) };
         line
     }
     /// What pam_systemd would read; the module of the tests tells it in its password phase.
