@@ -103,11 +103,11 @@ impl Journal {
         let cursor = files::read(&cursor_path(&dir), 4096)?.and_then(|b| serde_json::from_slice(&b).ok());
         let found = recovery::recover(&dir, host, cursor.as_ref())?;
         let open = match found.last {
-            Some((id, length)) => {
+            Some((id, length)) if length < SEGMENT_BYTES => {
                 let path = id.path(&dir);
                 Some(Open { file: segment::open(&path)?, path, length })
             }
-            None => None,
+            _ => None,
         };
         let mut journal = Self {
             dir,

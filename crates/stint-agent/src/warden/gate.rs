@@ -43,7 +43,7 @@ impl Gate {
     }
 
     /// Writes a new generation and puts it in force. The one before stays until the next, for readers that opened it.
-    pub(crate) fn install(&mut self, plan: &Plan, ended: Vec<GrantId>) -> Result<u64, FileError> {
+    pub(crate) fn install(&mut self, plan: &Plan, floor: &Floor, ended: Vec<GrantId>) -> Result<u64, FileError> {
         let before = self.generation();
         let generation = self.next_generation()?;
         let folder = self.dir.join(gate::generation_dir(generation));
@@ -59,7 +59,7 @@ impl Gate {
             root: root::pin_of(plan.root.1.as_bytes()),
             head: plan.head.0.digest().clone(),
             pulse: plan.pulse.1.clone(),
-            floor: plan.floor.clone(),
+            floor: floor.clone(),
             ended,
         })?;
         self.remove_generations(|kept| kept == generation || Some(kept) == before)?;

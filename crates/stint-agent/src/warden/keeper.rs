@@ -388,7 +388,7 @@ impl Keeper {
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         if self.unwritten.generation {
-            let generation = self.gate.install(plan, ended)?;
+            let generation = self.gate.install(plan, &self.state.floor, ended)?;
             (self.unwritten.generation, self.unwritten.current) = (false, false);
             let head = log_hash(plan.head.0.digest());
             recorder.record(Event::GateWritten { generation, head });

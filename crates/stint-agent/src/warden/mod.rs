@@ -3,10 +3,15 @@
 //! The parts, from the inside out:
 //!
 //! - pure: [`intake`] (from bytes to a plan), [`live`] (what is in force), [`memory`], [`time`], [`warnings`];
-//! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`];
+//! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`sessions`], [`systemd`], and the sockets and timers of [`event_loop`].
+//! - outside: [`sudoers`], [`sessions`], [`systemd`];
+//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`sockets`], [`timers`] drive it; [`status`] and
+//!   [`report`] say how it stands.
 
+mod clients;
+mod config;
+mod event_loop;
 pub(crate) mod files;
 mod gate;
 mod intake;
@@ -15,6 +20,22 @@ pub(crate) mod keys;
 pub(crate) mod live;
 mod memory;
 pub(crate) mod paths;
+mod report;
+mod sessions;
+mod sockets;
+mod start;
+pub(crate) mod status;
 mod store;
+mod sudoers;
+mod systemd;
 pub(crate) mod time;
+mod timers;
 pub(crate) mod trust;
+#[allow(clippy::module_inception, reason = "the thing itself, inside its folder")]
+mod warden;
+mod warnings;
+
+pub(crate) use start::run;
+
+#[cfg(test)]
+mod tests;
