@@ -82,17 +82,20 @@ fn lines(text: &str) -> String {
 
 /// A line that changes while one waits: overwritten on a terminal, one after the other elsewhere.
 pub(crate) struct LiveLine {
+    silent: bool,
     terminal: bool,
     last: String,
 }
 
 impl LiveLine {
-    pub(crate) fn new() -> Self {
-        Self { terminal: std::io::stderr().is_terminal(), last: String::new() }
+    /// A line for people; programs are told the end only.
+    pub(crate) fn new(output: Output) -> Self {
+        let silent = output == Output::Json;
+        Self { silent, terminal: std::io::stderr().is_terminal(), last: String::new() }
     }
     /// Shows `text` if it is news.
     pub(crate) fn set(&mut self, text: &str) {
-        if text == self.last {
+        if self.silent || text == self.last {
             return;
         }
         let mut err = std::io::stderr().lock();

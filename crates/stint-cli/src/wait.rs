@@ -7,7 +7,7 @@ use stint_api::requests::RequestView;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::output::LiveLine;
+use crate::output::{LiveLine, Output};
 use crate::session::{Session, now};
 use crate::show;
 
@@ -21,10 +21,11 @@ pub(crate) async fn for_reviews(
     session: &mut Session,
     mut request: RequestView,
     timeout: Option<u64>,
+    output: Output,
 ) -> Outcome<RequestView> {
     let longest = u64::try_from(request.claim_by.saturating_sub(now())).unwrap_or(0).max(1);
     let end = Instant::now() + Duration::from_secs(timeout.unwrap_or(longest));
-    let mut line = LiveLine::new();
+    let mut line = LiveLine::new(output);
     line.set(&show::request::waiting(&request));
     while request.state == "pending" {
         let client = session.fresh().await?.clone();
@@ -43,7 +44,7 @@ pub(crate) async fn for_reviews(
             Err(_) => {
                 line.done();
                 return Err(Failure::new(Exit::TimedOut, format!("request {} is still pending", request.id))
-                    .next(format!("stint request show {}", request.id)));
+                    .next(format!("wait again: stint request wait {}", request.id)));
             }
         }
         line.set(&show::request::waiting(&request));

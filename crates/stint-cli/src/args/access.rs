@@ -17,6 +17,8 @@ pub(crate) enum RequestCommand {
         /// Its id, or the beginning of it.
         id: String,
     },
+    /// Wait for the reviews of your request, then start the window.
+    Wait(RequestWaitArgs),
     /// Approve or deny a request, signed with your SSH key.
     Review(ReviewArgs),
     /// Take a request back before it is approved.
@@ -59,6 +61,18 @@ pub(crate) struct CreateArgs {
     pub(crate) no_activate: bool,
     /// With --wait: give up after this time, such as 15m; by itself when the request ends.
     #[arg(long, value_name = "LENGTH", value_parser = duration::parse, requires = "wait")]
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RequestWaitArgs {
+    /// Its id, or the beginning of it.
+    pub(crate) id: String,
+    /// Leave the window to be started later.
+    #[arg(long)]
+    pub(crate) no_activate: bool,
+    /// Give up after this time, such as 15m; by itself when the request ends.
+    #[arg(long, value_name = "LENGTH", value_parser = duration::parse)]
     pub(crate) timeout: Option<u64>,
 }
 

@@ -17,6 +17,13 @@ const EFFECT: u64 = 10;
 pub(super) async fn run(command: RequestCommand, output: Output) -> Outcome {
     match command {
         RequestCommand::Create(args) => create(args, output).await,
+        RequestCommand::Wait(args) => {
+            let mut session = Session::open().await?;
+            let id = session.request_id(&args.id).await?;
+            let request = session.client().request_by_id(&id).await?;
+            let request = wait::for_reviews(&mut session, request, args.timeout, output).await?;
+            finish(&mut session, request, true, !args.no_activate, output).await
+        }
         RequestCommand::Review(args) => review::run(args, output).await,
         RequestCommand::Ls(args) => {
             let session = Session::open().await?;
@@ -66,14 +73,28 @@ async fn create(args: CreateArgs, output: Output) -> Outcome {
     if output == Output::Text {
         output::write(&made(&request, &terms))?;
     }
-    let request =
-        if args.wait { wait::for_reviews(&mut session, request, args.timeout).await? } else { request };
-    judge(&request, args.wait)?;
+    let request = if args.wait {
+        wait::for_reviews(&mut session, request, args.timeout, output).await?
+    } else {
+        request
+    };
     let activate = args.activate || args.wait && !args.no_activate;
+    finish(&mut session, request, args.wait, activate, output).await
+}
+
+/// After the wait, or without one: starts the window if that is wished and possible, and shows how it stands.
+async fn finish(
+    session: &mut Session,
+    request: RequestView,
+    waited: bool,
+    activate: bool,
+    output: Output,
+) -> Outcome {
+    judge(&request, waited)?;
     if activate && request.state == "approved" {
         session.fresh().await?;
         let grant = session.client().activate(&request.id).await?;
-        let grant = wait::for_grant(&session, grant, EFFECT).await?;
+        let grant = wait::for_grant(session, grant, EFFECT).await?;
         return grant::show_change(output, &grant);
     }
     match output {

@@ -23,8 +23,7 @@ pub(crate) fn line(effect: &Effect) -> String {
     }
     let taken: Vec<_> =
         effect.hosts.iter().filter(|h| h.refused.is_none()).filter_map(|h| h.effective_after_ms).collect();
-    let plural = if all == 1 { "host" } else { "hosts" };
-    let mut text = format!("effective on {} of {all} {plural}", taken.len());
+    let mut text = format!("effective on {} of {all} hosts", taken.len());
     if let Some(slowest) = taken.iter().max() {
         text = format!("{text} in {}", seconds(*slowest));
     }
@@ -65,7 +64,7 @@ mod tests {
     #[test]
     fn one_host_that_took_it() {
         let effect = effect(&[("web-01", Some(180), None)]);
-        assert_eq!(line(&effect), "effective on 1 of 1 host in 0.2 s");
+        assert_eq!(line(&effect), "effective on 1 of 1 hosts in 0.2 s");
         assert!(is_settled(&effect));
     }
 
@@ -84,13 +83,13 @@ mod tests {
 
     #[test]
     fn nothing_has_come_yet() {
-        assert_eq!(line(&effect(&[("a", None, None)])), "effective on 0 of 1 host; no word yet from a");
+        assert_eq!(line(&effect(&[("a", None, None)])), "effective on 0 of 1 hosts; no word yet from a");
     }
 
     #[test]
     fn a_refusal_is_told_with_its_cause() {
         let effect = effect(&[("a", Some(30), Some("ceiling: full root\x1b"))]);
-        assert_eq!(line(&effect), r"effective on 0 of 1 host; refused by a: ceiling: full root\u{1b}");
+        assert_eq!(line(&effect), r"effective on 0 of 1 hosts; refused by a: ceiling: full root\u{1b}");
         assert!(is_settled(&effect));
     }
 

@@ -142,7 +142,7 @@ mod tests {
             list(&[samples::grant()], NOW + 60),
             "\
 ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
-7f3abcdefgh2  active  39 min left  alice  nginx-restart  web-01  effective on 1 of 1 host in 0.2 s
+7f3abcdefgh2  active  39 min left  alice  nginx-restart  web-01  effective on 1 of 1 hosts in 0.2 s
 "
         );
     }
@@ -162,7 +162,7 @@ ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
         assert_eq!(
             change(&samples::grant(), NOW),
             "web-01: access until 2026-11-23 14:40:00 UTC (in 40 min) as alice, grant 7f3abcdefgh2\n\
-             effective on 1 of 1 host in 0.2 s\n"
+             effective on 1 of 1 hosts in 0.2 s\n"
         );
     }
 
@@ -184,7 +184,7 @@ Grant 7f3abcdefgh2
   from         2026-11-23 14:00:00 UTC (1 min ago)
   until        2026-11-23 14:40:00 UTC (in 39 min)
   ended        by eve: laptop lost
-  effect       effective on 1 of 1 host in 0.2 s
+  effect       effective on 1 of 1 hosts in 0.2 s
 "
         );
     }
@@ -193,7 +193,7 @@ Grant 7f3abcdefgh2
     fn a_lock_says_on_how_many_hosts_it_took_effect() {
         assert_eq!(
             lock(&lock_view(), NOW),
-            "Locked principal alice until it is lifted, lock lckabcdefgh2\neffective on 1 of 1 host in 0.1 s\n"
+            "Locked principal alice until it is lifted, lock lckabcdefgh2\neffective on 1 of 1 hosts in 0.1 s\n"
         );
     }
 
@@ -202,8 +202,8 @@ Grant 7f3abcdefgh2
         assert_eq!(
             locks(&[lock_view()], NOW),
             "\
-ID            LOCKED           UNTIL   BY   EFFECT                             REASON
-lckabcdefgh2  principal alice  lifted  eve  effective on 1 of 1 host in 0.1 s  laptop lost
+ID            LOCKED           UNTIL   BY   EFFECT                              REASON
+lckabcdefgh2  principal alice  lifted  eve  effective on 1 of 1 hosts in 0.1 s  laptop lost
 "
         );
     }

@@ -41,9 +41,8 @@ pub(crate) fn full(request: &RequestView, checked: &CheckedTerms, now: i64) -> S
     let facts = Facts::new()
         .add("state", state(request))
         .add("made", when(request.created_at, now))
-        .lines("reviews", reviews)
-        .text();
-    format!("Request {}\n{facts}{}", safe(&request.id), terms::in_words(checked, now))
+        .lines("reviews", reviews);
+    format!("Request {}\n{}", safe(&request.id), terms::facts(facts, checked, now).text())
 }
 
 fn review(review: &ReviewView, now: i64) -> String {
@@ -119,9 +118,9 @@ ID            STATE        WHO    ENTITLEMENT    HOSTS   WINDOW  MADE       REAS
         let text = full(&request, &checked, NOW + 60);
         let head = "\
 Request 7f3abcdefgh2
-  state    approved
-  made     2026-11-23 14:00:00 UTC (1 min ago)
-  reviews  approved by bob 30 s ago: go ahead
+  state        approved
+  made         2026-11-23 14:00:00 UTC (1 min ago)
+  reviews      approved by bob 30 s ago: go ahead
   who          alice, as the account alice
 ";
         assert!(text.starts_with(head), "{text}");

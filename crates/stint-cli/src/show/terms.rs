@@ -8,13 +8,18 @@ use crate::duration;
 
 /// Every field of the terms.
 pub(crate) fn in_words(terms: &CheckedTerms, now: i64) -> String {
+    facts(Facts::new(), terms, now).text()
+}
+
+/// Every field of the terms, below other facts.
+pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
     let hosts: Vec<_> = terms.hosts.iter().map(ToString::to_string).collect();
     let keys: Vec<_> = terms.credentials.iter().map(ToString::to_string).collect();
     let extension = match terms.max_extension.0 {
         0 => "none".to_owned(),
         s => format!("up to {} in all", duration::words(s)),
     };
-    Facts::new()
+    facts
         .add("who", format!("{}, as the account {}", terms.principal, terms.user))
         .add("entitlement", format!("{} ({})", terms.entitlement, class_word(terms.class)))
         .add("hosts", format!("{} of fleet {}", hosts.join(", "), terms.fleet))
@@ -37,7 +42,6 @@ pub(crate) fn in_words(terms: &CheckedTerms, now: i64) -> String {
             ),
         )
         .add("digest", format!("sha256:{}", terms.digest()))
-        .text()
 }
 
 #[cfg(test)]
