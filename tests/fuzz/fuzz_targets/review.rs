@@ -1,0 +1,4 @@
+//! Fuzz target: see `review` in `src/`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| stint_fuzz::grant::review(data));
