@@ -1,6 +1,6 @@
 //! The sessions that live by grants, and which of them a set of live grants still permits. Pure.
 //!
-//! A login goes on as long as any live grant of its account allows that login. What sudo runs is harder: sudo does not tell which grant
+//! A login goes on as long as any live grant of its account allows that login. An elevation is harder: sudo does not tell which grant
 //! allowed the command, only which grants there were. So when one of those ends, the elevation goes on only if what is left allows
 //! everything that the ended one allowed; else it may run under a right that is gone, and it ends.
 
@@ -54,66 +54,104 @@ pub(super) struct Session {
 pub(super) struct Basis {
     /// Which.
     pub(super) grant: GrantId,
-    /// What it allows to be run as the session's target; remembered, since what is left is compared with it when it has ended.
+    /// Whose. A session may rest on two accounts: the one that opens it, and the one in whose session or for which it opens.
+    pub(super) user: UserName,
+    /// What it allows to be run; remembered, since what is left is compared with it when it has ended.
     pub(super) rules: Vec<SudoRule>,
+    /// Whether it allows a login by the session's service.
+    pub(super) login: bool,
 }
 
-/// Whether a grant is one that a session of this kind can rest on.
-fn supports(grant: &LiveGrant, kind: SessionKind, service: &str, target: &str) -> bool {
-    let login = || grant.rights().login.as_ref().is_some_and(|login| login.covers_service(service));
-    match kind {
-        SessionKind::Login => login(),
-        SessionKind::Elevation if is_sudo(service) => !grant.rules().is_empty(),
-        // su and doas run anything as the target: root by full root only, another account by a login.
-        SessionKind::Elevation if target == "root" => grant.rights().is_full_root(),
-        SessionKind::Elevation => login(),
+/// What a session that opens rests on, and until when that lasts: for each account the latest end, and the earliest of those.
+///
+/// `None` if a grant that the module named is not live: it ended between the decision and now. Which account it was for is not known any
+/// more, so the others do not stand in for it; who asks again is told by the gate.
+pub(super) fn basis_of(register: &Register, live: &[LiveGrant]) -> Option<(Vec<Basis>, UnixTime)> {
+    let named: Vec<&LiveGrant> =
+        register.grants.iter().map(|id| live.iter().find(|g| g.id() == id)).collect::<Option<_>>()?;
+    if !named.iter().any(|grant| grant.user().as_str() == register.user) {
+        return None;
     }
+    let ends = named.iter().map(|grant| {
+        let same_user = named.iter().filter(|other| other.user() == grant.user());
+        same_user.map(|other| other.until()).max().unwrap_or(grant.until())
+    });
+    let until = ends.min()?;
+    let for_target = |rule: &&SudoRule| rule.run_as.as_str() == register.target;
+    // Of an account that runs sudo itself, only the rules for this target can have allowed it. In all other cases (su, or root who
+    // became root by a grant and now goes on from there) it hangs on all that the grant allows.
+    let own = |grant: &LiveGrant| grant.user().as_str() == register.user && is_sudo(&register.service);
+    let told_apart = named.iter().any(|grant| own(grant) && grant.rules().iter().any(|r| for_target(&r)));
+    let basis = named.iter().map(|grant| {
+        let rules = grant.rules().iter().filter(|rule| !(own(grant) && told_apart) || for_target(rule));
+        Basis {
+            grant: grant.id().clone(),
+            user: grant.user().clone(),
+            rules: rules.cloned().collect(),
+            login: allows_login(grant, &register.service),
+        }
+    });
+    Some((basis.collect(), until))
 }
 
 fn is_sudo(service: &str) -> bool {
     matches!(service, "sudo" | "sudo-i")
 }
 
-/// The live grants that a session which opens rests on, and the latest end among them. Empty if none of those that the module named
-/// is live and permits it: they ended between its decision and now.
-pub(super) fn basis_of(register: &Register, live: &[LiveGrant]) -> (Vec<Basis>, Option<UnixTime>) {
-    let permitting = || {
-        live.iter().filter(|grant| {
-            register.grants.contains(grant.id())
-                && grant.user().as_str() == register.user
-                && supports(grant, register.kind, &register.service, &register.target)
-        })
-    };
-    let basis = permitting().map(|g| Basis { grant: g.id().clone(), rules: rules_for(g, &register.target) });
-    (basis.collect(), permitting().map(LiveGrant::until).max())
-}
-
-fn rules_for(grant: &LiveGrant, target: &str) -> Vec<SudoRule> {
-    grant.rules().iter().filter(|rule| rule.run_as.as_str() == target).cloned().collect()
+fn allows_login(grant: &LiveGrant, service: &str) -> bool {
+    grant.rights().login.as_ref().is_some_and(|login| login.covers_service(service))
 }
 
 impl Session {
     /// Until when the live grants permit it; `None` if they do not.
     pub(super) fn permitted_until(&self, live: &[LiveGrant]) -> Option<UnixTime> {
+        let users = self.basis.iter().map(|basis| &basis.user);
+        users.map(|user| self.permitted_by(user, live)).min().flatten()
+    }
+
+    /// The same for one of the accounts that it rests on.
+    fn permitted_by(&self, user: &UserName, live: &[LiveGrant]) -> Option<UnixTime> {
         let candidates: Vec<&LiveGrant> = live
             .iter()
-            .filter(|g| *g.user() == self.user && supports(g, self.kind, &self.service, &self.target))
+            .filter(|grant| grant.user() == user && (self.rests_on(grant.id()) || self.could_rest_on(grant)))
             .collect();
-        let by_command = self.kind == SessionKind::Elevation && is_sudo(&self.service);
-        if by_command && !self.is_covered_by(&candidates) {
-            return None;
+        let covered = self.kind == SessionKind::Login || self.is_covered_by(user, &candidates);
+        let until = candidates.iter().map(|grant| grant.until()).max();
+        until.filter(|_| covered)
+    }
+
+    /// Whether a grant that came later could have permitted it as well.
+    fn could_rest_on(&self, grant: &LiveGrant) -> bool {
+        let is_own = *grant.user() == self.user;
+        match self.kind {
+            SessionKind::Elevation if is_own && is_sudo(&self.service) => !grant.rules().is_empty(),
+            // su and doas run anything as the target: root by full root only, another account by a login.
+            SessionKind::Elevation if is_own && self.target == "root" => {
+                grant.rules().iter().any(|rule| rule.is_full_root() && !rule.noexec)
+            }
+            SessionKind::Elevation | SessionKind::Login => allows_login(grant, &self.service),
         }
-        candidates.iter().map(|grant| grant.until()).max()
     }
 
     /// Whether what the candidates allow includes all that the ended part of the basis allowed.
-    fn is_covered_by(&self, candidates: &[&LiveGrant]) -> bool {
-        let lost = self.basis.iter().filter(|b| !candidates.iter().any(|g| *g.id() == b.grant));
+    fn is_covered_by(&self, user: &UserName, candidates: &[&LiveGrant]) -> bool {
         let allowed = |lost: &SudoRule| {
             let mut left = candidates.iter().flat_map(|grant| grant.rules());
-            left.any(|rule| rule == lost || (rule.command == Command::All && rule.run_as == lost.run_as))
+            left.any(|rule| {
+                rule == lost || (rule.command == Command::All && !rule.noexec && rule.run_as == lost.run_as)
+            })
         };
-        lost.flat_map(|basis| &basis.rules).all(allowed)
+        let login = || candidates.iter().any(|grant| allows_login(grant, &self.service));
+        let mut lost = self
+            .basis
+            .iter()
+            .filter(|basis| basis.user == *user && !candidates.iter().any(|g| *g.id() == basis.grant));
+        lost.all(|basis| basis.rules.iter().all(allowed) && (!basis.login || login()))
+    }
+
+    /// Whether it rests on a grant of an account.
+    pub(super) fn rests_on_account(&self, user: &UserName) -> bool {
+        self.basis.iter().any(|basis| basis.user == *user)
     }
 
     /// Whether it rests on a grant.

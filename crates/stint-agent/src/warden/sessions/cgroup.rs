@@ -114,7 +114,7 @@ impl Cgroups {
                 break;
             }
             for pid in members {
-                sweep::kill_process(pid, || true);
+                sweep::kill_process(pid);
             }
         }
         fs::write(self.file(path, "cgroup.freeze"), "0")

@@ -30,6 +30,8 @@ use crate::warden::systemd::BusError;
 const GRACE_MS: u64 = 2_000;
 /// How often it is looked whether all is dead before that.
 const LOOK_EVERY_MS: u64 = 200;
+/// How long PID 1 may take to see that a unit was killed.
+const RESET_AFTER_MS: u64 = 500;
 /// How long the kernel may take to take down what was killed.
 const DEATH_BOUND: Duration = Duration::from_millis(500);
 /// Looks for what left its scope, at most.
@@ -98,11 +100,12 @@ impl Enforcer {
     ) {
         let mut ended: Vec<EndedGrant> = Vec::new();
         for session in self.sessions.iter().filter(|s| s.permitted_until(live).is_none()) {
-            let Some(basis) = session.basis.first() else { continue };
+            let lost = session.basis.iter().find(|b| !live.iter().any(|g| *g.id() == b.grant));
+            let Some(basis) = lost.or(session.basis.first()) else { continue };
             if !ended.iter().any(|e| e.grant == basis.grant) {
                 ended.push(EndedGrant {
                     grant: basis.grant.clone(),
-                    user: session.user.clone(),
+                    user: basis.user.clone(),
                     how: Ending::Expired,
                     urgency: Urgency::AtOnce,
                 });
@@ -118,7 +121,8 @@ impl Enforcer {
             self.closings.iter().any(|c| c.sessions.contains(session) || c.past.contains(session))
         };
         let affected = |all: &[Session]| -> Vec<Session> {
-            let theirs = all.iter().filter(|s| s.user == ended.user && s.permitted_until(live).is_none());
+            let theirs =
+                all.iter().filter(|s| s.rests_on_account(&ended.user) && s.permitted_until(live).is_none());
             theirs.filter(|s| !taken(s)).cloned().collect()
         };
         let uid = uid_of(&ended.user);
@@ -150,6 +154,11 @@ impl Enforcer {
         for closing in closings.iter_mut().filter(|closing| !closing.asked) {
             closing.asked = true;
             for session in &closing.sessions {
+                if session.cgroup.is_none()
+                    && let Some(target) = session.sweep_target()
+                {
+                    sweep::ask(&self.proc, &target);
+                }
                 let asked = match (&session.logind, session.unit(), session.kind) {
                     _ if silent => Ok(()),
                     (Some(id), _, SessionKind::Login) => self.bus.terminate_session(id).await,
@@ -184,6 +193,22 @@ impl Enforcer {
         self.closings = waiting;
         if !due.is_empty() {
             self.kill(&due, recorder).await;
+            let managers = due.iter().filter_map(|closing| closing.whole);
+            let after = now_boottime_ms + RESET_AFTER_MS;
+            self.to_reset.extend(managers.map(|uid| (format!("user@{uid}.service"), after)));
+        }
+    }
+
+    /// Takes units off PID 1's list of what failed: a manager that we killed is no fault of the host's.
+    pub(super) async fn reset_failed(&mut self, now_boottime_ms: u64) {
+        let (due, waiting) =
+            std::mem::take(&mut self.to_reset).into_iter().partition(|(_, at)| *at <= now_boottime_ms);
+        self.to_reset = waiting;
+        let due: Vec<(String, u64)> = due;
+        for (unit, _) in due {
+            if let Err(error) = self.bus.reset_failed(&unit).await {
+                tracing::debug!(%error, "a unit was not taken off the list of what failed");
+            }
         }
     }
 
@@ -191,7 +216,8 @@ impl Enforcer {
     fn look(&self, closing: &mut Closing, now_boottime_ms: u64) {
         let members =
             self.groups_of(closing).iter().map(|path| self.cgroups.members(path).len()).sum::<usize>();
-        if members == 0 {
+        let groupless = closing.sessions.iter().any(|s| s.cgroup.is_none() && self.is_alive(s));
+        if members == 0 && !groupless {
             closing.hard_at_ms = now_boottime_ms;
         } else {
             closing.left = u32::try_from(members).unwrap_or(u32::MAX);

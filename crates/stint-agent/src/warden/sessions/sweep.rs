@@ -74,8 +74,17 @@ pub(super) fn round(proc: &Proc, targets: &[Target], spared: &[String]) -> u32 {
     if targets.is_empty() {
         return 0;
     }
+    signal_all(proc, targets, spared, &[Signal::KILL])
+}
+
+/// Asks what belongs to a target to end, once.
+pub(super) fn ask(proc: &Proc, target: &Target) {
+    signal_all(proc, std::slice::from_ref(target), &[], &[Signal::TERM, Signal::HUP]);
+}
+
+fn signal_all(proc: &Proc, targets: &[Target], spared: &[String], signals: &[Signal]) -> u32 {
     let own = std::process::id();
-    let mut killed = 0;
+    let mut reached = 0;
     for pid in proc.all() {
         // The cheapest question first: most processes have another login uid, or none.
         let Some(login_uid) = proc.login_uid(pid) else { continue };
@@ -91,18 +100,23 @@ pub(super) fn round(proc: &Proc, targets: &[Target], spared: &[String]) -> u32 {
             };
             alive && targets.iter().any(|target| target.takes(&facts, spared))
         };
-        if taken() && kill_process(pid, taken) {
-            killed += 1;
+        if taken() && signal_process(pid, signals, taken) {
+            reached += 1;
         }
     }
-    killed
+    reached
 }
 
-/// Kills a process by a handle on it, if it is still the one that was meant once the handle is held: a pid may be used again.
-pub(super) fn kill_process(pid: u32, still: impl Fn() -> bool) -> bool {
+/// Kills a process.
+pub(super) fn kill_process(pid: u32) -> bool {
+    signal_process(pid, &[Signal::KILL], || true)
+}
+
+/// Signals a process by a handle on it, if it is still the one that was meant once the handle is held: a pid may be used again.
+fn signal_process(pid: u32, signals: &[Signal], still: impl Fn() -> bool) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
-    still() && pidfd_send_signal(&handle, Signal::KILL).is_ok()
+    still() && signals.iter().all(|signal| pidfd_send_signal(&handle, *signal).is_ok())
 }
 
 #[cfg(test)]

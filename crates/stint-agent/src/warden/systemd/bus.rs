@@ -118,6 +118,14 @@ impl Bus {
         self.bounded(&what, BOUND, call).await.map(drop)
     }
 
+    /// Takes a unit off the list of what failed.
+    pub(crate) async fn reset_failed(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("resetting {name}");
+        let connection = self.connection(&what).await?;
+        let call = async { SystemdManagerProxy::new(&connection).await?.reset_failed_unit(name).await };
+        self.bounded(&what, BOUND, call).await
+    }
+
     /// Makes PID 1 read its unit files anew.
     pub(crate) async fn reload(&mut self) -> Result<(), BusError> {
         let what = "reloading the units of PID 1";

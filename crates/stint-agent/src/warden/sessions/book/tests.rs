@@ -56,7 +56,7 @@ fn register(kind: SessionKind, service: &str, target: &str, grants: &[&LiveGrant
 
 fn session(kind: SessionKind, service: &str, target: &str, live: &[LiveGrant]) -> Session {
     let all: Vec<&LiveGrant> = live.iter().collect();
-    let (basis, until) = basis_of(&register(kind, service, target, &all), live);
+    let (basis, limit) = basis_of(&register(kind, service, target, &all), live).unwrap();
     Session {
         name: "session-92.scope".to_owned(),
         kind,
@@ -72,7 +72,7 @@ fn session(kind: SessionKind, service: &str, target: &str, live: &[LiveGrant]) -
         logind: Some("92".to_owned()),
         tty: None,
         basis,
-        limit: until.unwrap(),
+        limit,
     }
 }
 
@@ -82,31 +82,61 @@ pub(in crate::warden::sessions) fn example() -> Session {
 }
 
 #[test]
-fn a_login_rests_on_the_grants_that_allow_that_login() {
+fn a_session_rests_on_the_grants_that_the_module_named() {
     let live = [
         grant(A, "alice", 100, &["sshd"], json!([])),
-        grant(B, "alice", 200, &[], json!([rule("root", "/bin/id")])),
+        grant(B, "alice", 200, &["sshd"], json!([rule("root", "/bin/id")])),
     ];
     let (basis, until) =
-        basis_of(&register(SessionKind::Login, "sshd", "alice", &[&live[0], &live[1]]), &live);
+        basis_of(&register(SessionKind::Login, "sshd", "alice", &[&live[0]]), &live).unwrap();
     assert_eq!(basis.iter().map(|b| b.grant.as_str()).collect::<Vec<_>>(), [A]);
-    assert_eq!(until, Some(UnixTime(100)));
+    assert_eq!(until, UnixTime(100));
 }
 
 #[test]
-fn a_session_whose_grants_ended_a_moment_ago_rests_on_nothing() {
-    let ended = grant(A, "alice", 100, &["sshd"], json!([]));
-    let (basis, until) = basis_of(&register(SessionKind::Login, "sshd", "alice", &[&ended]), &[]);
-    assert_eq!((basis, until), (vec![], None));
+fn a_session_one_of_whose_grants_ended_a_moment_ago_does_not_open() {
+    let live = [grant(A, "alice", 100, &["sshd"], json!([])), grant(B, "bob", 100, &["su"], json!([]))];
+    let asked = register(SessionKind::Elevation, "su", "bob", &[&live[0], &live[1]]);
+    assert!(basis_of(&asked, &live).is_some());
+    assert_eq!(basis_of(&asked, &live[..1]), None, "bob's right is gone");
+    assert_eq!(basis_of(&asked, &live[1..]), None, "alice's right is gone");
+    assert_eq!(basis_of(&register(SessionKind::Login, "sshd", "alice", &[]), &live), None);
 }
 
 #[test]
-fn a_grant_of_another_account_or_one_that_the_module_did_not_name_counts_for_nothing() {
+fn a_grant_of_another_account_does_not_stand_in_for_ones_own() {
     let bobs = grant(A, "bob", 100, &["sshd"], json!([]));
     let asked = register(SessionKind::Login, "sshd", "alice", &[&bobs]);
-    assert_eq!(basis_of(&asked, std::slice::from_ref(&bobs)).1, None);
-    let unnamed = [grant(B, "alice", 100, &["sshd"], json!([]))];
-    assert_eq!(basis_of(&asked, &unnamed).1, None);
+    assert_eq!(basis_of(&asked, std::slice::from_ref(&bobs)), None);
+}
+
+#[test]
+fn a_session_of_two_accounts_lasts_as_long_as_both_may() {
+    let live = [
+        grant(A, "alice", 300, &["su"], json!([])),
+        grant(B, "bob", 100, &["su"], json!([])),
+        grant("gggghhhhiiii", "bob", 200, &["su"], json!([])),
+    ];
+    let both = session(SessionKind::Elevation, "su", "bob", &live);
+    assert_eq!(both.limit, UnixTime(200));
+    assert_eq!(both.permitted_until(&live), Some(UnixTime(200)));
+    assert_eq!(both.permitted_until(&live[..2]), Some(UnixTime(100)));
+    assert_eq!(both.permitted_until(&live[..1]), None);
+    assert_eq!(both.permitted_until(&live[1..]), None);
+    assert!(both.rests_on_account(&UserName::new("bob").unwrap()));
+}
+
+#[test]
+fn what_root_opens_inside_an_elevation_ends_with_the_right_that_made_it_root() {
+    let live = [
+        grant(A, "alice", 100, &["sshd"], json!([rule("root", "ALL")])),
+        grant(B, "alice", 200, &["sshd"], json!([rule("root", "/bin/id")])),
+    ];
+    for (service, target) in [("su-l", "bob"), ("sudo", "bob"), ("su", "root")] {
+        let nested = session(SessionKind::Elevation, service, target, &live);
+        assert_eq!(nested.permitted_until(&live), Some(UnixTime(200)), "{service}");
+        assert_eq!(nested.permitted_until(&live[1..]), None, "{service}");
+    }
 }
 
 #[test]
@@ -168,14 +198,13 @@ fn rules_for_another_target_do_not_make_a_command_ambiguous() {
 }
 
 #[test]
-fn su_to_root_rests_on_full_root_alone() {
-    let live = [
-        grant(A, "alice", 100, &["su"], json!([rule("root", "/bin/id")])),
-        grant(B, "alice", 200, &[], json!([rule("root", "ALL")])),
-    ];
+fn a_later_grant_keeps_a_root_shell_of_su_only_if_it_is_full_root() {
+    let live = [grant(A, "alice", 100, &[], json!([rule("root", "ALL")]))];
     let shell = session(SessionKind::Elevation, "su", "root", &live);
-    assert_eq!(shell.basis.iter().map(|b| b.grant.as_str()).collect::<Vec<_>>(), [B]);
-    assert_eq!(shell.permitted_until(&live[..1]), None);
+    let one = [grant(B, "alice", 200, &["su"], json!([rule("root", "/bin/id")]))];
+    let full = [grant(B, "alice", 200, &[], json!([rule("root", "ALL")]))];
+    assert_eq!(shell.permitted_until(&one), None);
+    assert_eq!(shell.permitted_until(&full), Some(UnixTime(200)));
 }
 
 #[test]
