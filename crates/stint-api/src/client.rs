@@ -398,23 +398,4 @@ fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_keeps_the_brokers_code_and_next_step() {
-        let body = br#"{"code":"not-found","message":"no request 7f3a","next":"stint request ls"}"#;
-        let error = refusal("GET /v1/requests/7f3a", StatusCode::NOT_FOUND, body);
-        assert_eq!(error.code(), Some("not-found"));
-        assert_eq!(error.to_string(), "no request 7f3a");
-    }
-
-    #[test]
-    fn a_proxys_page_is_not_taken_for_the_brokers_word() {
-        let error = refusal("GET /v1/me", StatusCode::BAD_GATEWAY, b"<html>502</html>");
-        assert_eq!(
-            error.to_string(),
-            "the broker's answer to GET /v1/me cannot be read (HTTP status 502 Bad Gateway without a cause): are both of the same version?"
-        );
-    }
-}
+mod tests;

@@ -45,9 +45,6 @@ impl Session {
         let store = Store::of(&profile)?;
         let (stored, kept_in) =
             store.load()?.ok_or_else(|| sign_in(&format!("{} is not signed in", profile.user)))?;
-        if stored.is_over(now()) {
-            return Err(sign_in(&format!("the session of {} is over", profile.user)));
-        }
         let client = connect(&profile)?.with_token(&stored.token);
         let mut session = Self { profile, kept_in, store, stored, client };
         session.fresh().await?;
@@ -65,7 +62,7 @@ impl Session {
                     self.client = self.client.clone().with_token(&self.stored.token);
                 }
                 // Another call of this program renewed it a moment ago, and is about to keep the new one.
-                Err(failure) if failure.exit == Exit::NotSignedIn => {
+                Err(failure) if failure.exit == Exit::NotSignedIn && !self.stored.is_over(now()) => {
                     for _ in 0..10 {
                         if self.take_from_store()? {
                             break;
@@ -73,7 +70,7 @@ impl Session {
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
                 }
-                // The old token still holds: an outage now is told by the call that follows.
+                // An outage, or the end of the session, is told by the call that follows.
                 Err(_) => {}
             }
         }

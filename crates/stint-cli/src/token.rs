@@ -55,13 +55,13 @@ impl Stored {
             principal: signed_in.principal.clone(),
         }
     }
-    /// Whether it has ended.
+    /// Whether it has ended by this machine's clock. The broker's clock decides; this only says what is worth waiting for.
     pub(crate) fn is_over(&self, now: i64) -> bool {
         now >= self.expires_at.min(self.session_ends_at)
     }
-    /// Whether half of its time is over, so that a new one is asked for.
+    /// Whether a new one is asked for: half of its time is over, or five minutes are, for a laptop whose clock is behind the broker's.
     pub(crate) fn wants_renewal(&self, now: i64) -> bool {
-        now - self.taken_at >= (self.expires_at - self.taken_at) / 2
+        now - self.taken_at >= ((self.expires_at - self.taken_at) / 2).min(300)
     }
 }
 
@@ -91,7 +91,7 @@ impl Store {
             .map_err(|e| Failure::new(Exit::Refused, format!("the token cannot be kept: {e}")))?;
         let text = Zeroizing::new(text);
         if self.chosen != Some(StoreKind::File) {
-            match keyring_save(&self.description, &text) {
+            match keyring_save(&self.description, &text, stored.session_ends_at - stored.taken_at) {
                 Ok(()) => {
                     // An older token in the other place would be found first on another day.
                     let _ = std::fs::remove_file(&self.file);
@@ -163,8 +163,9 @@ fn keyring() -> Result<KeyRing, KeyError> {
     KeyRing::from_special_id(KeyRingIdentifier::User, false)
 }
 
-fn keyring_save(description: &str, text: &[u8]) -> Result<(), KeyError> {
-    keyring()?.add_key(description, text).map(drop)
+fn keyring_save(description: &str, text: &[u8], lifetime: i64) -> Result<(), KeyError> {
+    let key = keyring()?.add_key(description, text)?;
+    key.set_timeout(usize::try_from(lifetime).unwrap_or(0).max(1))
 }
 
 fn keyring_load(description: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
@@ -199,8 +200,30 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_after_half_of_its_time() {
-        assert!(!token().wants_renewal(1299));
-        assert!(token().wants_renewal(1300));
+        let mut short = token();
+        short.expires_at = 1100;
+        assert!(!short.wants_renewal(1049));
+        assert!(short.wants_renewal(1050));
+    }
+
+    #[test]
+    fn a_clock_behind_the_brokers_does_not_put_the_renewal_off() {
+        let mut far = token();
+        far.expires_at = 9999;
+        assert!(!far.wants_renewal(1299));
+        assert!(far.wants_renewal(1300));
+    }
+
+    #[test]
+    fn without_a_choice_the_token_is_kept_where_it_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let description = format!("stint-test-{}:{}", std::process::id(), folder.path().display());
+        let store = Store { chosen: None, description, file: folder.path().join("token-test") };
+        let kept_in = store.save(&token()).unwrap();
+        let (loaded, found_in) = store.load().unwrap().unwrap();
+        assert!(loaded == token() && found_in == kept_in);
+        store.forget().unwrap();
+        assert!(store.load().unwrap().is_none());
     }
 
     #[test]
