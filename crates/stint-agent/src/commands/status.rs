@@ -291,7 +291,7 @@ fn rollback_in(paths: &Paths, problems: &mut Problems) -> Option<u64> {
 fn text(report: &Report) -> String {
     let mut out = String::new();
     let mut line = |what: &str, value: &str| {
-        let _ = writeln!(out, "{what:<14} {value}");
+        let _ = writeln!(out, "{what:<27} {value}");
     };
     let none = || "not enrolled".to_owned();
     let host = match (&report.host, &report.fleet) {

@@ -244,6 +244,12 @@ pub(crate) fn all_pass(checks: &[Check]) -> bool {
     checks.iter().all(|c| c.outcome != Outcome::Fail)
 }
 
+/// Whether all that stands in the way is what comes by itself on a host that was enrolled just now.
+pub(crate) fn may_settle(checks: &[Check]) -> bool {
+    let mut failed = checks.iter().filter(|c| c.outcome == Outcome::Fail).peekable();
+    failed.peek().is_some() && failed.all(|c| ["warden", "courier", "gate"].contains(&c.what))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +310,21 @@ mod tests {
         assert_eq!(failed(|f| f.ways_in.clear()), ["a way back in"]);
         assert_eq!(failed(|f| f.sudoers = Some(Err("syntax".to_owned()))), ["sudoers"]);
         assert_eq!(failed(|f| f.sudo = Some("Sudo version 1.7.4".to_owned())), ["sudo"]);
+    }
+    #[test]
+    fn only_services_and_news_are_waited_for() {
+        let may = |change: fn(&mut Facts)| {
+            let mut facts = good();
+            change(&mut facts);
+            may_settle(&judge(&facts))
+        };
+        assert!(may(|f| f.gate = None));
+        assert!(may(|f| f.courier = "activating".to_owned()));
+        assert!(!may(|_| ()));
+        assert!(!may(|f| {
+            f.gate = None;
+            f.ways_in.clear();
+        }));
     }
     #[test]
     fn what_is_only_worth_knowing_does_not_stop() {

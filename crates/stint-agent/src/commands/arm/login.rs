@@ -1,5 +1,5 @@
-//! Which login a command comes from. The kernel's audit session stays the same through su and sudo; where there is none (a container
-//! without audit), the session's cgroup of the nearest ancestor tells.
+//! Which login a command comes from. The kernel's audit session stays the same through su and sudo; where there is none, or a container
+//! has that of whoever started it, the session's cgroup of the nearest ancestor tells.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,8 +19,11 @@ pub(crate) enum Login {
 /// The login that this process belongs to; `None` for what came of no login (a service, a timer).
 pub(crate) fn current() -> Option<Login> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
-    if let Some(audit) = read("/proc/self/sessionid").as_deref().and_then(audit_session) {
-        return Some(Login::Audit(audit));
+    let audit = |path| read(path).as_deref().and_then(audit_session);
+    if let Some(own) = audit("/proc/self/sessionid")
+        && audit("/proc/1/sessionid") != Some(own)
+    {
+        return Some(Login::Audit(own));
     }
     let mut process = std::process::id();
     for _ in 0..64 {

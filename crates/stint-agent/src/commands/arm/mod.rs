@@ -32,6 +32,9 @@ use rollback::{Before, Record};
 /// The PAM profiles, by their files' names: with the package's name `pam-auth-update` does nothing and reports success.
 pub(crate) const PROFILES: [&str; 2] = ["stint", "stint-register"];
 
+/// How long services that start and the first news are waited for.
+const SETTLING: Duration = Duration::from_secs(20);
+
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Order {
@@ -46,8 +49,8 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     root_only("arm")?;
     let paths = Paths::system();
     let _lock = lock(&paths)?;
+    let checks = checks_when_settled(&paths);
     println!("Checks:");
-    let checks = checks::judge(&facts::gather(&paths));
     checks.iter().for_each(|check| println!("{check}"));
     if !checks::all_pass(&checks) {
         return Err(Failure::new(Exit::Check, "this host is not ready: nothing was changed")
@@ -70,6 +73,18 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     }
     println!("Armed: {mode}. {}", told(order, mode));
     Ok(())
+}
+
+/// Just after enrolment the services start and the first news are on their way: that is waited for, and nothing else.
+fn checks_when_settled(paths: &Paths) -> Vec<checks::Check> {
+    let end = boottime_ms() + u64::try_from(SETTLING.as_millis()).unwrap_or_default();
+    loop {
+        let checks = checks::judge(&facts::gather(paths));
+        if !checks::may_settle(&checks) || boottime_ms() >= end {
+            return checks;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 fn told(order: &Order, mode: &str) -> String {

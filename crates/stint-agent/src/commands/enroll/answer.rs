@@ -100,7 +100,11 @@ mod tests {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-            Self { ca, key: SigningKey::from_bytes(&[seed; 32]), online: SigningKey::from_bytes(&[seed + 100; 32]) }
+            Self {
+                ca,
+                key: SigningKey::from_bytes(&[seed; 32]),
+                online: SigningKey::from_bytes(&[seed + 100; 32]),
+            }
         }
         fn root(&self, version: u64, expires_at: UnixTime) -> String {
             let (offline, online) = (PublicKey::of(&self.key), PublicKey::of(&self.online));

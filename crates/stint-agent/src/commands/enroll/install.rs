@@ -24,6 +24,8 @@ pub(super) struct Installation {
     paths: Paths,
     identity: SigningKey,
     staged: Vec<Staged>,
+    /// What the warden knew, and must not know any more.
+    forgotten: Vec<Staged>,
     owner: Option<(u32, u32)>,
 }
 
@@ -52,18 +54,38 @@ impl Installation {
         let place = paths.identity_key();
         if keeps_identity {
             let identity = keys::load(&place).map_err(Failure::failed)?;
-            return Ok(Self { paths: paths.clone(), identity, staged: Vec::new(), owner });
+            return Ok(Self {
+                paths: paths.clone(),
+                identity,
+                staged: Vec::new(),
+                forgotten: Vec::new(),
+                owner,
+            });
         }
         let new = beside(&place);
         files::remove(&new).map_err(Failure::failed)?;
         let identity = keys::create(&new).map_err(Failure::failed)?;
         let staged = vec![Staged { new, place, old: None, placed: false }];
-        Ok(Self { paths: paths.clone(), identity, staged, owner })
+        Ok(Self { paths: paths.clone(), identity, staged, forgotten: Vec::new(), owner })
     }
 
     /// The identity key.
     pub(super) fn identity(&self) -> &SigningKey {
         &self.identity
+    }
+
+    /// What the warden took from another enrolment is void with this one: it is put aside with the commit. What it remembers of
+    /// grants stays within one fleet, so that nothing that ended lives again.
+    pub(super) fn forget_news(&mut self, and_grants: bool) {
+        let warden = self.paths.warden();
+        let mut places = vec![warden.join("state.json"), self.paths.gate().join("current")];
+        if and_grants {
+            places.push(warden.join("memory.json"));
+        }
+        self.forgotten = places
+            .into_iter()
+            .map(|place| Staged { new: PathBuf::new(), place, old: None, placed: false })
+            .collect();
     }
 
     /// Puts everything into its place, the identity key last: what has no identity key is not enrolled.
@@ -86,6 +108,7 @@ impl Installation {
         })();
         self.staged.extend(identity);
         staged
+            .and_then(|()| self.forgotten.iter_mut().try_for_each(Staged::put_aside))
             .and_then(|()| self.staged.iter_mut().try_for_each(Staged::place))
             .and_then(|()| self.staged.iter().try_for_each(|s| sync_folder(&s.place)))
             .map_err(|error| {
@@ -94,7 +117,8 @@ impl Installation {
                 ))
                 .next("the token is used up: make room or mend the file system, then ask for a new token")
             })?;
-        for staged in std::mem::take(&mut self.staged) {
+        for staged in std::mem::take(&mut self.staged).into_iter().chain(std::mem::take(&mut self.forgotten))
+        {
             staged.forget_old();
         }
         Ok(())
@@ -127,19 +151,23 @@ impl Installation {
 impl Drop for Installation {
     /// What is staged still was not committed.
     fn drop(&mut self) {
-        for staged in self.staged.iter().rev() {
+        for staged in self.staged.iter().rev().chain(&self.forgotten) {
             staged.undo();
         }
     }
 }
 
 impl Staged {
-    fn place(&mut self) -> std::io::Result<()> {
+    fn put_aside(&mut self) -> std::io::Result<()> {
         if self.place.symlink_metadata().is_ok() {
             let old = with_suffix(&self.place, "enroll-old");
             std::fs::rename(&self.place, &old)?;
             self.old = Some(old);
         }
+        Ok(())
+    }
+    fn place(&mut self) -> std::io::Result<()> {
+        self.put_aside()?;
         std::fs::rename(&self.new, &self.place)?;
         self.placed = true;
         Ok(())
@@ -153,7 +181,7 @@ impl Staged {
         if let Err(error) = undone {
             eprintln!("stintd: {} could not be put back: {error}", self.place.display());
         }
-        if !self.placed {
+        if !self.placed && !self.new.as_os_str().is_empty() {
             // It may not be there; nothing reads it.
             let _ = std::fs::remove_file(&self.new);
         }
@@ -257,6 +285,31 @@ mod tests {
         assert_eq!(first, second);
         assert_eq!(crate::warden::trust::read(&paths).unwrap(), trust(b"two"));
         assert_ne!(enrol(&paths, false, b"three", "three").unwrap(), first);
+    }
+    #[test]
+    fn what_the_warden_knew_is_forgotten_with_the_commit_and_not_before() {
+        let (_folder, paths) = host();
+        enrol(&paths, false, b"one", "one").unwrap();
+        let known = [
+            paths.warden().join("state.json"),
+            paths.warden().join("memory.json"),
+            paths.gate().join("current"),
+        ];
+        std::fs::create_dir_all(paths.gate()).unwrap();
+        known.iter().for_each(|path| std::fs::write(path, "known").unwrap());
+
+        let mut given_up = Installation::begin_as(&paths, false, None).unwrap();
+        given_up.forget_news(true);
+        drop(given_up);
+        assert!(known.iter().all(|path| path.exists()));
+
+        for (and_grants, left) in [(false, 1), (true, 0)] {
+            let mut installation = Installation::begin_as(&paths, false, None).unwrap();
+            installation.forget_news(and_grants);
+            let config = config(installation.identity());
+            installation.commit(&trust(b"two"), &config, "ca", "two").unwrap();
+            assert_eq!(known.iter().filter(|path| path.exists()).count(), left);
+        }
     }
     #[test]
     fn a_failure_at_any_file_leaves_all_as_it_was() {

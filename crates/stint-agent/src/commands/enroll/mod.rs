@@ -29,7 +29,7 @@ use crate::courier::renewal::new_key;
 use crate::courier::store::{CourierConfig, transport_pem};
 use crate::warden::paths::Paths;
 use crate::warden::trust::{self, Trust};
-use answer::Asked;
+use answer::{Asked, Known};
 use install::Installation;
 
 /// The largest answer, in bytes: many roots and certificates.
@@ -74,7 +74,7 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     let root_pin = Sha256Hex::new(&token.root).map_err(Failure::failed)?;
 
     println!("Making this host's keys ...");
-    let installation = Installation::begin(&paths, before.keeps_identity)?;
+    let mut installation = Installation::begin(&paths, before.keeps_identity)?;
     let transport = new_key().map_err(|e| Failure::failed(format!("no transport key could be made: {e}")))?;
     let request = EnrollRequest {
         secret: token.secret,
@@ -92,6 +92,11 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     let known = answer::check(&enrolled, &asked)?;
     println!("The fleet {} vouches for itself by the root that the token names.", known.fleet);
 
+    // A warden that runs would write down again what is put aside.
+    let stopped = Stopped::now(before.enrolled);
+    if before.forgets(&known, &root_pin) {
+        installation.forget_news(before.trust.as_ref().is_none_or(|old| old.root_pin != root_pin));
+    }
     let identity_key = PublicKey::of(installation.identity());
     installation.commit(
         &Trust {
@@ -113,6 +118,7 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     )?;
     println!("This host is {} of the fleet {} now.", known.host, known.fleet);
     if order.start {
+        stopped.forget();
         start_services()?;
     }
     println!("Nothing is gated yet. Look at `stintd status`, then arm it: `stintd arm --rollback 10m`.");
@@ -122,6 +128,7 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
 /// What there is before.
 struct Before {
     enrolled: bool,
+    trust: Option<Trust>,
     /// The identity key stays with the machine, so that its journal goes on; a copied disk gets a new one.
     keeps_identity: bool,
     machine: Sha256Hex,
@@ -131,9 +138,53 @@ impl Before {
     fn look(paths: &Paths) -> Result<Self, Failure> {
         let machine = trust::machine().map_err(Failure::failed)?;
         let has_key = paths.identity_key().exists();
-        let old = trust::read(paths).ok();
-        let keeps_identity = has_key && old.as_ref().is_some_and(|old| old.machine == machine);
-        Ok(Self { enrolled: has_key && old.is_some(), keeps_identity, machine })
+        let trust = trust::read(paths).ok();
+        let keeps_identity = has_key && trust.as_ref().is_some_and(|old| old.machine == machine);
+        Ok(Self { enrolled: has_key && trust.is_some(), trust, keeps_identity, machine })
+    }
+    /// Whether what the warden took so far was for another host, another fleet or another key.
+    fn forgets(&self, known: &Known, root_pin: &Sha256Hex) -> bool {
+        let same = self.trust.as_ref().is_some_and(|old| {
+            old.root_pin == *root_pin && old.host == known.host && old.fleet == known.fleet
+        });
+        !(same && self.keeps_identity)
+    }
+}
+
+/// Services that were stopped, and are started again however this ends.
+struct Stopped(Vec<&'static str>);
+
+const SERVICES: [&str; 4] =
+    ["stint-courier.service", "stint-warden.service", "stint-warden-courier.socket", "stint-warden.socket"];
+
+impl Stopped {
+    fn now(enrolled: bool) -> Self {
+        if !enrolled || !system::systemd_runs() {
+            return Self(Vec::new());
+        }
+        let running: Vec<_> =
+            SERVICES.into_iter().filter(|unit| system::unit_state(unit) == "active").collect();
+        // The sockets too: a login would start the warden again.
+        if let Err(failure) = system::must("systemctl", &[&["stop"], &running[..]].concat()) {
+            eprintln!("stintd: {failure}");
+        }
+        Self(running)
+    }
+    /// They are started otherwise.
+    fn forget(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if self.0.is_empty() {
+            return;
+        }
+        let units: Vec<_> = self.0.iter().rev().copied().collect();
+        if let Err(failure) = system::must("systemctl", &[&["start"], &units[..]].concat()) {
+            eprintln!("stintd: {failure}");
+        }
     }
 }
 
