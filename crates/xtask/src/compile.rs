@@ -56,7 +56,7 @@ pub(crate) fn all(build: Build) -> Result<Built, TaskError> {
     module.args(["build", "--locked", "--profile", module_profile, "-p", "stint-pam"]);
     step("building pam_stint.so", &mut module)?;
 
-    let target = root().join("target");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let program = |name: &str| target.join(MUSL).join(folder).join(name);
     Ok(Built {
         programs: ["stintd", "stint", "stint-broker"].map(program),

@@ -41,7 +41,8 @@ pub(crate) fn packages(build: Build) -> Result<Packages, TaskError> {
         deb.args(["--quiet", "--no-build", "--no-strip", "--package", "xtask", "--variant", variant]);
         deb.arg("--output").arg(dist.join(file));
         if build != Build::Release {
-            deb.args(["--fast", "--compress-type", "gz"]);
+            // By the gzip program: the packager itself is built without optimisation.
+            deb.args(["--fast", "--compress-type", "gz", "--compress-system"]);
         }
         step(&format!("packaging {file}"), &mut deb)?;
     }

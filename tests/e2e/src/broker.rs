@@ -15,6 +15,8 @@ use crate::person::{Person, Signing, text};
 
 const PORT: u16 = 7443;
 const BOUND: Duration = Duration::from_secs(30);
+/// The first administrator.
+pub(crate) const ADMIN: &str = "admin";
 const PASSPHRASE: &str = "offline keys of the lab";
 
 /// One file of the catalog each.
@@ -66,9 +68,7 @@ impl Broker {
             "--name".into(),
             BROKER_NAME.into(),
             "--admin".into(),
-            "root".into(),
-            "--offline".into(),
-            offline.to_string_lossy().into_owned(),
+            ADMIN.into(),
             "--passphrase-file".into(),
             passphrase.to_string_lossy().into_owned(),
             "--output".into(),
@@ -83,16 +83,17 @@ impl Broker {
         }
         let config = data.join("broker.toml");
         let toml = fs::read_to_string(&config).map_err(E2eError::file(&config))?;
-        fs::write(&config, format!("pulse_interval = \"{pulse_interval}\"\n{toml}"))
-            .map_err(E2eError::file(&config))?;
+        let wanted = format!("pulse_interval = \"{pulse_interval}\"");
+        fs::write(&config, toml.replace("pulse_interval = \"20s\"", &wanted)).map_err(E2eError::file(&config))?;
+        fs::rename(data.join("take-away"), &offline).map_err(E2eError::file(&offline))?;
         Ok(Self {
             lab: lab.clone(),
             program,
             data,
             offline,
             process: Mutex::default(),
-            pins: Pins { ca: text(&made, "ca_pin")?, root: text(&made, "root_pin")? },
-            admin: Signing { password: text(&made, "password")?, totp_secret: text(&made, "totp_secret")? },
+            pins: Pins { ca: text(&made, "ca_pin")?, root: text(&made, "root")? },
+            admin: Signing::read(&made["admin"])?,
         })
     }
 

@@ -29,6 +29,13 @@ pub struct Signing {
     pub totp_secret: String,
 }
 
+impl Signing {
+    /// From what the broker shows once: `password` and `totp_secret`.
+    pub(crate) fn read(secrets: &Value) -> Result<Self, E2eError> {
+        Ok(Self { password: text(secrets, "password")?, totp_secret: text(secrets, "totp_secret")? })
+    }
+}
+
 impl Person {
     pub(crate) fn new(lab: &Lab, program: &Path, name: &str, signing: Signing) -> Result<Self, E2eError> {
         let home = lab.dir().join("homes").join(name);

@@ -54,7 +54,7 @@ fn a_revocation_made_while_the_network_was_cut_reaches_the_host_when_it_is_back(
     let host = &fleet.host;
     let id = fleet.grant("nginx-restart", "5m")?;
     host.cut_network()?;
-    fleet.admin.run(&["grant", "revoke", &id, "--reason", "laptop lost"])?;
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "laptop lost"])?;
     host.restore_network()?;
     until("alice to be denied", Duration::from_secs(90), || {
         host.ssh("alice", "true").is_ok_and(|o| o.status == 255 && o.text().contains("revoked"))

@@ -32,7 +32,7 @@ fn a_revocation_ends_session_processes_and_drop_in_at_once() -> Tested {
     let host = &fleet.host;
     let id = fleet.grant("nginx-restart", "10m")?;
     let mut session = session_with_a_stubborn_process(host)?;
-    let revoked = fleet.admin.run(&["grant", "revoke", &id, "--reason", "laptop lost", "--wait"])?;
+    let revoked = fleet.carol.run(&["grant", "revoke", &id, "--reason", "laptop lost", "--wait"])?;
     assert!(revoked.text().contains("1 of 1"), "{revoked}");
     gone(host, &mut session)?;
     let denied = host.ssh("alice", "true")?;
@@ -46,14 +46,14 @@ fn a_lock_on_a_person_ends_what_they_have_and_lifting_it_gives_the_grant_back() 
     let host = &fleet.host;
     fleet.grant("nginx-restart", "10m")?;
     let mut session = session_with_a_stubborn_process(host)?;
-    fleet.admin.run(&["lock", "add", "--principal", "alice", "--reason", "under investigation", "--wait"])?;
+    fleet.carol.run(&["lock", "add", "--principal", "alice", "--reason", "under investigation", "--wait"])?;
     gone(host, &mut session)?;
     let denied = host.ssh("alice", "true")?;
     assert!(denied.text().contains("under investigation"), "{denied}");
 
-    let locks = fleet.admin.json(&["lock", "ls"])?;
+    let locks = fleet.carol.json(&["lock", "ls"])?;
     let lock = locks[0]["id"].as_str().unwrap_or_default().to_owned();
-    fleet.admin.run(&["lock", "rm", &lock])?;
+    fleet.carol.run(&["lock", "rm", &lock])?;
     until("alice to be let in again", BOUND, || host.ssh("alice", "true").is_ok_and(|o| o.success()))?;
     Ok(())
 }
@@ -94,7 +94,7 @@ fn of_two_overlapping_grants_the_end_of_one_leaves_the_other() -> Tested {
     let host = &fleet.host;
     let short = fleet.grant("nginx-restart", "10m")?;
     let long = fleet.grant("web-login", "10m")?;
-    fleet.admin.run(&["grant", "revoke", &short, "--reason", "not needed", "--wait"])?;
+    fleet.carol.run(&["grant", "revoke", &short, "--reason", "not needed", "--wait"])?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
     let login = host.ssh("alice", "id -un")?;
     assert_eq!(login.stdout, "alice\n", "{login}");

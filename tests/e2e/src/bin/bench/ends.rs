@@ -40,7 +40,7 @@ pub(crate) fn revocation() -> Result<(), Failed> {
         let id = fleet.grant("web-login", "10m")?;
         let (session, processes) = deaf_processes(&fleet)?;
         let start = Instant::now();
-        let mut call = fleet.admin.start(&["grant", "revoke", &id, "--reason", "bench"])?;
+        let mut call = fleet.carol.start(&["grant", "revoke", &id, "--reason", "bench"])?;
         wait_until_dead(&processes)?;
         dead.push(start.elapsed().as_secs_f64() * 1e3);
         eprintln!("    round {round}: {:.0} ms after the call", start.elapsed().as_secs_f64() * 1e3);
