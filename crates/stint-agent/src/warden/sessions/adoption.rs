@@ -21,12 +21,14 @@ impl Enforcer {
         self.past = past;
         let (alive, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|session| self.is_alive(session));
         self.sessions = alive;
-        gone.into_iter().for_each(|session| self.remember(session));
+        for session in gone {
+            self.remember(session);
+        }
         self.adopt_scopes(live, at);
         match self.bus.sessions().await {
             Ok(sessions) => self.adopt_logins(&sessions, live, recorder),
             Err(error) => {
-                tracing::error!(%error, "logins that opened while the warden was away are not known")
+                tracing::error!(%error, "logins that opened while the warden was away are not known");
             }
         }
         self.tidy_at_ms = at.boottime_ms + TIDY_EVERY_MS;
@@ -56,7 +58,7 @@ impl Enforcer {
                 pid,
                 started,
                 login_uid,
-                audit_session: self.proc.audit_session(pid),
+                audit: self.proc.audit_session(pid),
                 home: path.clone(),
                 logind: None,
                 tty: None,
@@ -115,7 +117,7 @@ impl Enforcer {
                 pid: login.leader,
                 started,
                 login_uid: self.proc.login_uid(login.leader),
-                audit_session: self.proc.audit_session(login.leader),
+                audit: self.proc.audit_session(login.leader),
                 home: path.clone(),
                 cgroup: Some(path),
                 logind: Some(login.id.clone()),

@@ -34,7 +34,7 @@ pub(super) struct Session {
     /// Who logged in, as the kernel keeps it.
     pub(super) login_uid: Option<u32>,
     /// The kernel's number of the login's session.
-    pub(super) audit_session: Option<u32>,
+    pub(super) audit: Option<u32>,
     /// The group that all of it is in, if it has one of its own.
     pub(super) cgroup: Option<String>,
     /// For an elevation: the group that it came from.
@@ -167,7 +167,7 @@ impl Session {
 
     /// What is swept when it ends; `None` if the kernel does not tell whose processes are whose.
     pub(super) fn sweep_target(&self) -> Option<Target> {
-        let (login_uid, audit_session) = (self.login_uid?, self.audit_session?);
+        let (login_uid, audit_session) = (self.login_uid?, self.audit?);
         Some(match self.kind {
             SessionKind::Login => Target::Session { login_uid, audit_session },
             SessionKind::Elevation => Target::Elevation { login_uid, audit_session, home: self.home.clone() },

@@ -80,7 +80,7 @@ impl Cgroups {
     /// The processes in it and below.
     pub(super) fn members(&self, path: &str) -> Vec<u32> {
         let mut members = Vec::new();
-        self.collect(&self.folder(path), &mut members);
+        collect(&self.folder(path), &mut members);
         members
     }
 
@@ -120,19 +120,20 @@ impl Cgroups {
         fs::write(self.file(path, "cgroup.freeze"), "0")
     }
 
-    fn collect(&self, folder: &Path, members: &mut Vec<u32>) {
-        let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-        members.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
-        let Ok(entries) = fs::read_dir(folder) else { return };
-        for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
-            self.collect(&entry.path(), members);
-        }
-    }
     fn folder(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
     fn file(&self, path: &str, name: &str) -> PathBuf {
         self.folder(path).join(name)
+    }
+}
+
+fn collect(folder: &Path, members: &mut Vec<u32>) {
+    let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    members.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
+        collect(&entry.path(), members);
     }
 }
 

@@ -30,6 +30,9 @@ use crate::warden::systemd::BusError;
 const GRACE_MS: u64 = 2_000;
 /// How often it is looked whether all is dead before that.
 const LOOK_EVERY_MS: u64 = 200;
+/// A closing that is not clean is tried again, so often and so much later.
+const MAX_ATTEMPTS: u32 = 5;
+const AGAIN_AFTER_MS: u64 = 500;
 /// How long PID 1 may take to see that a unit was killed.
 const RESET_AFTER_MS: u64 = 500;
 /// How long the kernel may take to take down what was killed.
@@ -55,6 +58,18 @@ pub(super) struct Closing {
     look_at_ms: u64,
     /// How many were left when it was looked at last: PID 1 kills them if they outlast its own stop limit.
     left: u32,
+    /// How many were killed so far.
+    killed: u32,
+    attempts: u32,
+}
+
+/// One group that was killed.
+struct Stroke {
+    /// The closing that it belongs to.
+    index: usize,
+    path: String,
+    /// How many were in it.
+    killed: u32,
 }
 
 impl Closing {
@@ -144,6 +159,8 @@ impl Enforcer {
             asked: false,
             look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
             left: 0,
+            killed: 0,
+            attempts: 0,
         }
     }
 
@@ -192,10 +209,10 @@ impl Enforcer {
         let (due, waiting) = all.into_iter().partition::<Vec<_>, _>(|c| c.hard_at_ms <= now_boottime_ms);
         self.closings = waiting;
         if !due.is_empty() {
-            self.kill(&due, recorder).await;
             let managers = due.iter().filter_map(|closing| closing.whole);
             let after = now_boottime_ms + RESET_AFTER_MS;
             self.to_reset.extend(managers.map(|uid| (format!("user@{uid}.service"), after)));
+            self.kill(due, now_boottime_ms, recorder).await;
         }
     }
 
@@ -225,50 +242,61 @@ impl Enforcer {
         }
     }
 
-    async fn kill(&mut self, due: &[Closing], recorder: &mut dyn Recorder) {
+    /// The hard stop.
+    async fn kill(&mut self, due: Vec<Closing>, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         let stopped = Instant::now();
         // One stroke for each group, before anything else is looked at.
-        let mut strokes: Vec<(&Closing, String, u32)> = Vec::new();
-        for closing in due {
+        let mut strokes: Vec<Stroke> = Vec::new();
+        for (index, closing) in due.iter().enumerate() {
             for path in self.groups_of(closing) {
                 if let Some(killed) = self.stroke(&path, recorder) {
-                    strokes.push((closing, path, killed));
+                    strokes.push(Stroke { index, path, killed });
                 }
             }
         }
         let all_dead = self.wait_until_empty(&strokes).await;
-        let (swept, nothing_left) = self.sweep(due).await;
+        let (swept, nothing_left) = self.sweep(&due).await;
         let took_ms = millis(stopped.elapsed());
-        for closing in due.iter().filter(|closing| !closing.asked) {
-            closing.sessions.iter().for_each(|s| recorder.record(terminated(closing, s, "killed")));
-        }
-        for (closing, path, killed) in &strokes {
-            recorder.record(killed_event(closing, path, *killed, "cgroup.kill", took_ms));
-        }
-        let by_us = |closing: &Closing| {
-            strokes.iter().filter(|(c, ..)| c.grant == closing.grant).map(|(.., killed)| killed).sum::<u32>()
-        };
-        // They outlasted the first looks, and were dead before the hard stop: PID 1's stop limit was shorter than our patience.
-        let by_pid_1 = |closing: &Closing| if by_us(closing) == 0 { closing.left } else { 0 };
-        for closing in due.iter().filter(|closing| by_pid_1(closing) > 0) {
-            let took_ms = millis(closing.began.elapsed());
-            recorder.record(killed_event(closing, "", by_pid_1(closing), "stop_limit", took_ms));
-        }
-        for (closing, killed) in due.iter().zip(&swept) {
-            if *killed > 0 {
-                recorder.record(killed_event(closing, "", *killed, "sweep", took_ms));
+        let mut over = Vec::new();
+        for (index, mut closing) in due.into_iter().enumerate() {
+            if !closing.asked {
+                closing.sessions.iter().for_each(|s| recorder.record(terminated(&closing, s, "killed")));
+                closing.asked = true;
             }
-        }
-        for (closing, swept) in due.iter().zip(&swept) {
+            let mut by_us = swept[index];
+            for stroke in strokes.iter().filter(|stroke| stroke.index == index) {
+                recorder.record(killed_event(&closing, &stroke.path, stroke.killed, "cgroup.kill", took_ms));
+                by_us += stroke.killed;
+            }
+            if swept[index] > 0 {
+                recorder.record(killed_event(&closing, "", swept[index], "sweep", took_ms));
+            }
+            // They outlasted the first looks, and were dead before the hard stop: PID 1's stop limit was shorter than our patience.
+            let by_pid_1 =
+                if strokes.iter().any(|s| s.index == index) { 0 } else { std::mem::take(&mut closing.left) };
+            if by_pid_1 > 0 {
+                let took_ms = millis(closing.began.elapsed());
+                recorder.record(killed_event(&closing, "", by_pid_1, "stop_limit", took_ms));
+            }
+            closing.killed += by_us + by_pid_1;
+            closing.left = 0;
+            closing.attempts += 1;
             let clean = all_dead && nothing_left;
-            recorder.record(receipt(closing, by_us(closing) + by_pid_1(closing) + swept, clean));
+            if !clean && closing.attempts < MAX_ATTEMPTS {
+                closing.hard_at_ms = now_boottime_ms + AGAIN_AFTER_MS;
+                closing.look_at_ms = closing.hard_at_ms;
+                self.closings.push(closing);
+                continue;
+            }
+            recorder.record(receipt(&closing, clean));
             if !clean {
                 let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
                 alarm(recorder, "not_clean", detail);
             }
+            over.extend(closing.sessions);
+            over.extend(closing.past);
         }
-        let over = |closing: &Closing| [closing.sessions.clone(), closing.past.clone()].concat();
-        self.forget(&due.iter().flat_map(over).collect::<Vec<_>>());
+        self.forget(&over);
     }
 
     /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
@@ -293,9 +321,9 @@ impl Enforcer {
         }
     }
 
-    async fn wait_until_empty(&self, strokes: &[(&Closing, String, u32)]) -> bool {
+    async fn wait_until_empty(&self, strokes: &[Stroke]) -> bool {
         let empty = async {
-            while strokes.iter().any(|(_, path, _)| self.cgroups.is_populated(path)) {
+            while strokes.iter().any(|stroke| self.cgroups.is_populated(&stroke.path)) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
@@ -361,7 +389,7 @@ fn killed_event(closing: &Closing, scope: &str, count: u32, how: &str, took_ms: 
     }
 }
 
-fn receipt(closing: &Closing, killed: u32, clean: bool) -> Event {
+fn receipt(closing: &Closing, clean: bool) -> Event {
     let mut all = closing.sessions.iter().chain(&closing.past);
     let not_excluded = all.any(Session::was_full_root).then(|| {
         "full root was used: PID 1 may have started something for it outside its session".to_owned()
@@ -369,7 +397,7 @@ fn receipt(closing: &Closing, killed: u32, clean: bool) -> Event {
     Event::Receipt {
         grant: closing.grant.to_string(),
         sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
-        killed,
+        killed: closing.killed,
         removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
         reported: Vec::new(),
         not_excluded: not_excluded.into_iter().collect(),

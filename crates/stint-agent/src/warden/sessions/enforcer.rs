@@ -138,7 +138,9 @@ impl Enforcer {
             });
         }
         self.forget(&gone);
-        gone.into_iter().for_each(|session| self.remember(session));
+        for session in gone {
+            self.remember(session);
+        }
         self.save();
     }
 

@@ -168,7 +168,7 @@ impl Enforcer {
             pid,
             started,
             login_uid: self.proc.login_uid(pid),
-            audit_session,
+            audit: audit_session,
             cgroup,
             home,
             logind,

@@ -52,24 +52,22 @@ impl DropIn<'_> {
     pub(super) fn render(&self) -> Result<String, RenderError> {
         let not_after = self.not_after()?;
         // Two grants of one user repeat this line word for word, which is no conflict.
-        let mut text = format!(
+        let mut lines = vec![format!(
             "# Made by stint for grant {}. It is made anew when it is changed, and removed at the end.\n\
              Defaults:{} use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n",
             self.grant, self.user
-        );
+        )];
         for rule in self.rules {
             let noexec = if rule.noexec { " NOEXEC:" } else { "" };
             let digest = rule.digest.as_ref().map(|d| format!(" sha256:{d}")).unwrap_or_default();
             // ALL implies SETENV, so the tag takes it back. One user specification a line: NOTAFTER does not
             // pass a colon.
-            text.push_str(&format!(
-                "{} ALL = ({}) NOTAFTER={not_after} NOPASSWD: NOSETENV:{noexec}{digest} {}\n",
-                self.user,
-                rule.run_as,
-                command(rule)?
+            let (user, run_as, command) = (self.user, &rule.run_as, command(rule)?);
+            lines.push(format!(
+                "{user} ALL = ({run_as}) NOTAFTER={not_after} NOPASSWD: NOSETENV:{noexec}{digest} {command}\n"
             ));
         }
-        Ok(text)
+        Ok(lines.concat())
     }
 
     /// The last second in which sudo allows it: it compares inclusively. Always with `Z`, else the caller's TZ shifts it.

@@ -19,14 +19,14 @@ fn rule(run_as: &str, command: &str) -> Value {
     json!({ "run_as": run_as, "command": command, "digest": null, "noexec": false })
 }
 
-fn grant(id: &str, user: &str, until: i64, login: &[&str], sudo: Value) -> LiveGrant {
+fn grant(id: &str, user: &str, until: i64, login: &[&str], rules: impl Into<Value>) -> LiveGrant {
     let forwarding = json!({ "port": false, "agent": false, "x11": false });
     let login =
         (!login.is_empty()).then(|| json!({ "services": login, "origins": [], "forwarding": forwarding }));
     let text = json!({
         "format": 1, "fleet": "lab", "request": id, "entitlement": "e", "hosts": ["web-01"], "principal": user,
         "user": user, "class": "routine", "reason": "x", "ticket": null,
-        "rights": { "login": login, "sudo": sudo, "groups": [] },
+        "rights": { "login": login, "sudo": rules.into(), "groups": [] },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
         "max_staleness": 900, "idle_limit": null
     })
@@ -66,7 +66,7 @@ fn session(kind: SessionKind, service: &str, target: &str, live: &[LiveGrant]) -
         pid: 7,
         started: 99,
         login_uid: Some(1000),
-        audit_session: Some(92),
+        audit: Some(92),
         cgroup: Some("/user.slice/user-1000.slice/session-92.scope".to_owned()),
         home: "/user.slice/user-1000.slice/session-92.scope".to_owned(),
         logind: Some("92".to_owned()),

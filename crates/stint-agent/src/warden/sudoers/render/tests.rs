@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn texts_of_special_characters_mean_themselves(text in r##"[\\"'#,:=*?!^$ \[\]-]{1,12}"##) {
+    fn texts_of_special_characters_mean_themselves(text in r#"[\\"'#,:=*?!^$ \[\]-]{1,12}"#) {
         let written = escape(&text);
         prop_assert_eq!(meaning(&as_sudo_reads(&written)), Some(text));
     }
