@@ -84,7 +84,8 @@ impl Broker {
         let config = data.join("broker.toml");
         let toml = fs::read_to_string(&config).map_err(E2eError::file(&config))?;
         let wanted = format!("pulse_interval = \"{pulse_interval}\"");
-        fs::write(&config, toml.replace("pulse_interval = \"20s\"", &wanted)).map_err(E2eError::file(&config))?;
+        fs::write(&config, toml.replace("pulse_interval = \"20s\"", &wanted))
+            .map_err(E2eError::file(&config))?;
         fs::rename(data.join("take-away"), &offline).map_err(E2eError::file(&offline))?;
         Ok(Self {
             lab: lab.clone(),

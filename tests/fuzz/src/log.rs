@@ -22,7 +22,7 @@ pub fn record(data: &[u8]) {
     for line in lines.iter().copied().chain([torn]) {
         let Ok(taken) = Record::parse(line) else { continue };
         assert!(!line.contains(&b'\n'));
-        assert_eq!(taken.body.kind().is_empty(), false);
+        assert!(!taken.body.kind().is_empty());
         if let Body::Known(event) = &taken.body
             && let Ok(written) = taken.header.write(event)
         {
