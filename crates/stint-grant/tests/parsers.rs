@@ -9,7 +9,9 @@ mod mutate;
 
 use proptest::prelude::*;
 
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: &[Target] = &[
     ("envelope", checks::envelope),
     ("head", checks::head),
     ("root_rotate", checks::root_rotate),
