@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use stint_grant::ids::KeyId;
 use stint_log::chain::Chain;
 use stint_log::record::Event;
 
@@ -14,6 +15,10 @@ use crate::warden::files::{self, FileError};
 
 /// Where damaged segments are put.
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// How often one segment can be put aside.
+const MAX_ASIDE: u32 = 1000;
+/// What the broker acknowledged last.
+pub(crate) const CURSOR: &str = "cursor.json";
 /// A gap that was found and is not recorded yet.
 const PENDING: &str = "gap.json";
 
@@ -39,6 +44,41 @@ struct PendingGap {
     next_epoch: u64,
 }
 
+/// Whose journal it is. Another host's, or one that another key signed, is put aside whole: its records are none of this enrolment's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Owner {
+    /// The host's name.
+    pub(crate) host: String,
+    /// The id of its identity key.
+    pub(crate) key: KeyId,
+}
+
+/// Makes sure that what is there belongs to this owner. If it does not, says in which log epoch the owner's own begins.
+pub(crate) fn claim(dir: &Path, owner: &Owner) -> Result<Option<u64>, FileError> {
+    let path = dir.join("owner.json");
+    let known: Option<Owner> =
+        files::read(&path, 4096)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if known.as_ref() == Some(owner) {
+        return Ok(None);
+    }
+    let bytes = serde_json::to_vec(owner).expect("an owner is plain data");
+    let (ids, aside) = (segment::list(dir)?, dir.join(QUARANTINE));
+    if known.is_none() && ids.is_empty() {
+        files::replace(&path, &bytes, 0o600)?;
+        return Ok(None);
+    }
+    put_aside(dir, &ids)?;
+    files::remove(&dir.join(CURSOR))?;
+    files::remove(&dir.join(PENDING))?;
+    let newest = std::fs::read_dir(&aside)
+        .map_err(FileError::at("list", &aside))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.split_once('-')?.0.parse::<u64>().ok())
+        .max();
+    files::replace(&path, &bytes, 0o600)?;
+    Ok(newest.map(|epoch| epoch + 1))
+}
+
 /// Reads all segments.
 pub(crate) fn recover(dir: &Path, host: &str, cursor: Option<&Cursor>) -> Result<Recovered, JournalError> {
     let mut found = read_all(dir, host)?;
@@ -53,9 +93,8 @@ pub(crate) fn recover(dir: &Path, host: &str, cursor: Option<&Cursor>) -> Result
     }
     let gap = match found.gap {
         Some(gap) => Some(gap),
-        None => pending(dir)?.filter(|gap| {
-            found.last.as_ref().is_none_or(|(_, read)| read.end.epoch() < gap.next_epoch)
-        }),
+        None => pending(dir)?
+            .filter(|gap| found.last.as_ref().is_none_or(|(_, read)| read.end.epoch() < gap.next_epoch)),
     };
     if let Some(gap) = gap {
         let chain = Chain::new(host, gap.next_epoch)?;
@@ -121,9 +160,8 @@ fn torn(read: &Read) -> Event {
 
 fn follows(before: Option<&Chain>, start: &Chain, host: &str) -> bool {
     start.host() == host
-        && before.is_none_or(|before| {
-            before == start || (start.epoch() > before.epoch() && start.next_seq() == 0)
-        })
+        && before
+            .is_none_or(|before| before == start || (start.epoch() > before.epoch() && start.next_seq() == 0))
 }
 
 /// The good part of a damaged segment stays under its name; the original, and all that follow, are put aside.
@@ -178,6 +216,7 @@ fn pending(dir: &Path) -> Result<Option<PendingGap>, FileError> {
 }
 
 fn put_aside(dir: &Path, ids: &[SegmentId]) -> Result<(), FileError> {
+    files::ensure_dir(&dir.join(QUARANTINE), 0o700)?;
     for id in ids {
         let from = id.path(dir);
         fs::rename(&from, free_name(dir, &from)?).map_err(FileError::at("put aside", &from))?;
@@ -190,10 +229,9 @@ fn free_name(dir: &Path, path: &Path) -> Result<PathBuf, FileError> {
     let aside = dir.join(QUARANTINE);
     files::ensure_dir(&aside, 0o700)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((0_u32..)
-        .map(|n| aside.join(format!("{name}.{n}")))
-        .find(|path| !path.exists())
-        .expect("some name is free"))
+    (0..MAX_ASIDE).map(|n| aside.join(format!("{name}.{n}"))).find(|path| !path.exists()).ok_or_else(|| {
+        FileError::new("find a free name in", &aside, std::io::ErrorKind::AlreadyExists.into())
+    })
 }
 
 fn cut(dir: &Path, id: &SegmentId, length: u64) -> Result<(), FileError> {

@@ -136,11 +136,7 @@ pub(crate) fn create(dir: &Path, start: &Chain, records: &[Vec<u8>]) -> Result<F
 
 /// Opens a segment for appending.
 pub(crate) fn open(path: &Path) -> Result<File, FileError> {
-    OpenOptions::new()
-        .append(true)
-        .custom_flags_nofollow()
-        .open(path)
-        .map_err(FileError::at("open", path))
+    OpenOptions::new().append(true).custom_flags_nofollow().open(path).map_err(FileError::at("open", path))
 }
 
 trait NoFollow {

@@ -7,13 +7,14 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use stint_api::audit::{HighWater, ShipRecords};
+use stint_grant::keys::PublicKey;
 use stint_grant::time::UnixTime;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 use stint_log::record::{Event, RecordError};
 
 use super::Recorder;
-use super::recovery;
+use super::recovery::{self, Owner};
 use super::segment::{self, SegmentId};
 use super::shipping::{self, Compared};
 use crate::warden::files::{self, FileError};
@@ -23,7 +24,7 @@ const SEGMENT_BYTES: u64 = 256 * 1024;
 /// What is kept in memory while the disk takes nothing. Beyond it records are counted, and the count is recorded.
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// How long records are kept after the broker acknowledged them: a broker that is restored from a backup asks for them again.
-const KEPT_AFTER_ACKNOWLEDGEMENT: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEPT_AFTER_ACKNOWLEDGEMENT: Duration = Duration::from_hours(7 * 24);
 
 /// Why the journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -100,8 +101,13 @@ impl Journal {
         now: UnixTime,
     ) -> Result<Self, JournalError> {
         files::ensure_dir(&dir, 0o700)?;
+        let owner = Owner { host: host.to_owned(), key: PublicKey::of(&identity).id() };
+        let anew = recovery::claim(&dir, &owner)?;
         let cursor = files::read(&cursor_path(&dir), 4096)?.and_then(|b| serde_json::from_slice(&b).ok());
-        let found = recovery::recover(&dir, host, cursor.as_ref())?;
+        let mut found = recovery::recover(&dir, host, cursor.as_ref())?;
+        if let Some(epoch) = anew {
+            found.chain = Chain::new(host, epoch)?;
+        }
         let open = match found.last {
             Some((id, length)) if length < SEGMENT_BYTES => {
                 let path = id.path(&dir);
@@ -205,11 +211,17 @@ impl Journal {
         self.mark = None;
         let hash = match mark.hash.parse::<Hash>() {
             Ok(hash) => hash,
-            Err(e) => return self.stop(format!("the broker's mark is malformed: {e}")),
+            Err(e) => {
+                self.stop(format!("the broker's mark is malformed: {e}"));
+                return Ok(());
+            }
         };
         match shipping::compare(&self.dir, mark.epoch, mark.size, hash, &self.durable)? {
             Compared::Same => {}
-            Compared::Contradiction(why) => return self.stop(why),
+            Compared::Contradiction(why) => {
+                self.stop(why);
+                return Ok(());
+            }
         }
         self.stopped = None;
         self.mark = Some((mark.epoch, mark.size));
@@ -230,12 +242,11 @@ impl Journal {
         Ok(())
     }
 
-    fn stop(&mut self, why: String) -> Result<(), JournalError> {
+    fn stop(&mut self, why: String) {
         if self.stopped.as_ref() != Some(&why) {
             self.record(Event::Alarm { what: "journal-mark".to_owned(), detail: why.clone() });
         }
         self.stopped = Some(why);
-        Ok(())
     }
 
     fn delete_below(&mut self, epoch: u64, size: u64) -> Result<(), FileError> {
@@ -297,7 +308,7 @@ impl Recorder for Journal {
 }
 
 fn cursor_path(dir: &Path) -> PathBuf {
-    dir.join("cursor.json")
+    dir.join(recovery::CURSOR)
 }
 
 fn is_old(path: &Path) -> bool {

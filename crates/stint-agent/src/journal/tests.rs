@@ -292,3 +292,24 @@ fn an_event_that_is_too_large_leaves_a_record_of_itself() {
     broker.drain(&mut journal);
     assert_eq!(broker.kinds(), ["alarm"]);
 }
+
+#[test]
+fn a_host_that_is_enrolled_anew_begins_a_journal_of_its_own_and_shows_nobody_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, mut broker) = (open(&dir), Broker::default());
+    write(&mut journal, 0..9);
+    broker.drain(&mut journal);
+    drop(journal);
+    let new_key = SigningKey::from_bytes(&[8; 32]);
+    let path = dir.path().join("journal");
+    let mut journal = Journal::open(path, "web-01", new_key, BOOT, UnixTime(2000)).unwrap();
+    write(&mut journal, 0..2);
+    let mut other = Broker::default();
+    other.drain(&mut journal);
+    let places: Vec<_> =
+        other.records.iter().map(|r| Record::parse(r).unwrap().header).map(|h| (h.epoch, h.seq)).collect();
+    assert_eq!(places, [(1, 0), (1, 1)]);
+    // The same broker takes it too: a new epoch follows.
+    broker.drain(&mut journal);
+    assert_eq!(broker.records.len(), 11);
+}

@@ -60,7 +60,11 @@ pub(crate) enum Message {
 }
 
 /// Takes couriers, for ever. Only root and the courier's own account may come.
-pub(crate) async fn take_couriers(listener: UnixListener, courier_uid: Option<u32>, to: mpsc::Sender<Message>) {
+pub(crate) async fn take_couriers(
+    listener: UnixListener,
+    courier_uid: Option<u32>,
+    to: mpsc::Sender<Message>,
+) {
     for id in 0.. {
         let stream = accept(&listener).await;
         match stream.peer_cred() {
@@ -100,7 +104,9 @@ async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<M
                     return "the warden ends".to_owned();
                 }
             }
-            Err(error) => return format!("it said what is not known here ({error}): are both of one version?"),
+            Err(error) => {
+                return format!("it said what is not known here ({error}): are both of one version?");
+            }
         }
     }
 }
@@ -138,11 +144,12 @@ async fn serve_registration(mut stream: UnixStream, to: mpsc::Sender<Message>) -
     if peer.uid() != 0 {
         return Err(format!("process {pid} belongs to uid {}, not to root", peer.uid()));
     }
-    let line = tokio::time::timeout(REGISTER_BOUND, read_line(&mut BufReader::new(&mut stream), MAX_MESSAGE_BYTES))
-        .await
-        .map_err(|_| "it took too long".to_owned())?
-        .map_err(|e| e.to_string())?
-        .ok_or("nothing was said")?;
+    let line =
+        tokio::time::timeout(REGISTER_BOUND, read_line(&mut BufReader::new(&mut stream), MAX_MESSAGE_BYTES))
+            .await
+            .map_err(|_| "it took too long".to_owned())?
+            .map_err(|e| e.to_string())?
+            .ok_or("nothing was said")?;
     let register: Register = serde_json::from_slice(&line).map_err(|e| e.to_string())?;
     let (answer, answered) = oneshot::channel();
     let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
@@ -206,7 +213,10 @@ async fn accept(listener: &UnixListener) -> UnixStream {
 }
 
 /// One line without its newline; `None` at the end. A line over the bound is an error.
-async fn read_line<R: AsyncRead + Unpin>(lines: &mut BufReader<R>, max: usize) -> io::Result<Option<Vec<u8>>> {
+async fn read_line<R: AsyncRead + Unpin>(
+    lines: &mut BufReader<R>,
+    max: usize,
+) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     lines.take(max as u64).read_until(b'\n', &mut line).await?;
     match line.pop() {

@@ -102,7 +102,8 @@ mod tests {
     fn a_host_without_a_pam_line_is_inert_whatever_its_mode_says() {
         let (_dir, paths) = armed();
         std::fs::write(paths.mode(), "enforce\n").unwrap();
-        std::fs::write(paths.pam.join("common-account"), "# account required pam_stint.so account\n").unwrap();
+        std::fs::write(paths.pam.join("common-account"), "# account required pam_stint.so account\n")
+            .unwrap();
         assert_eq!(mode(&paths), Mode::Inert);
     }
 

@@ -45,7 +45,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut rounds = interval(ROUND);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut alive = interval(sd_notify::watchdog_enabled().map_or(Duration::from_secs(10), |bound| bound / 3));
+    let mut alive =
+        interval(sd_notify::watchdog_enabled().map_or(Duration::from_secs(10), |bound| bound / 3));
     let mut round: u32 = 0;
     let mut commit_at: Option<Instant> = None;
     let mut status_at: Option<Instant> = None;
@@ -144,7 +145,10 @@ async fn hear(warden: &mut Warden, message: Message) {
 /// Looks at the configuration, tries again what failed, and from time to time makes everything be as it should.
 async fn one_round(warden: &mut Warden, round: u32) {
     warden.look_at_config().await;
-    if !warden.keeper.is_written() || warden.keeper.fault().is_some() || round.is_multiple_of(ROUNDS_TO_RECONCILE) {
+    if !warden.keeper.is_written()
+        || warden.keeper.fault().is_some()
+        || round.is_multiple_of(ROUNDS_TO_RECONCILE)
+    {
         warden.time_passed().await;
     }
     if warden.faults.sudo.is_some() || round.is_multiple_of(ROUNDS_TO_RECONCILE) {

@@ -116,6 +116,11 @@ fn temporary_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.tmp"))
 }
 
+/// Whether a name is that of a file that was being written when the warden stopped.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.strip_prefix('.').is_some_and(|rest| rest.strip_suffix(".tmp").is_some())
+}
+
 /// A place where a test can make a write fail.
 #[cfg(not(test))]
 #[allow(clippy::unnecessary_wraps, reason = "the test build can fail here")]

@@ -43,7 +43,12 @@ impl Gate {
     }
 
     /// Writes a new generation and puts it in force. The one before stays until the next, for readers that opened it.
-    pub(crate) fn install(&mut self, plan: &Plan, floor: &Floor, ended: Vec<GrantId>) -> Result<u64, FileError> {
+    pub(crate) fn install(
+        &mut self,
+        plan: &Plan,
+        floor: &Floor,
+        ended: Vec<GrantId>,
+    ) -> Result<u64, FileError> {
         let before = self.generation();
         let generation = self.next_generation()?;
         let folder = self.dir.join(gate::generation_dir(generation));
@@ -74,8 +79,7 @@ impl Gate {
         ended: Vec<GrantId>,
     ) -> Result<(), FileError> {
         let Some(current) = &self.current else { return Ok(()) };
-        let next =
-            Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, ..current.clone() };
+        let next = Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, ..current.clone() };
         if next == *current { Ok(()) } else { self.put_in_force(next) }
     }
 

@@ -352,8 +352,7 @@ fn open_roster(
 fn by_terms(update: &HostUpdate) -> BTreeMap<Sha256Hex, Vec<SignedReview>> {
     let mut map: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for wire in &update.reviews {
-        let signed =
-            SignedReview { statement: wire.statement.clone(), signature: wire.signature.clone() };
+        let signed = SignedReview { statement: wire.statement.clone(), signature: wire.signature.clone() };
         if let Ok(statement) = review::peek(&signed) {
             map.entry(statement.terms).or_default().push(signed);
         }
@@ -385,7 +384,8 @@ impl Judging<'_> {
     }
 
     fn verdict(&self, shard: &VerifiedShard, grant: &Grant) -> Verdict {
-        let reviews = self.reviews.get(&terms::digest_of(&grant.terms)).map(Vec::as_slice).unwrap_or_default();
+        let reviews =
+            self.reviews.get(&terms::digest_of(&grant.terms)).map(Vec::as_slice).unwrap_or_default();
         let judge = Judge {
             fleet: &self.known.trust.fleet,
             me: self.known.me,
@@ -415,9 +415,7 @@ impl Plan {
     }
     /// Whether the generation of another plan would be the same, byte for byte.
     pub(crate) fn makes_the_same_gate(&self, other: &Self) -> bool {
-        self.root.1 == other.root.1
-            && self.head.1 == other.head.1
-            && self.verdicts().eq(other.verdicts())
+        self.root.1 == other.root.1 && self.head.1 == other.head.1 && self.verdicts().eq(other.verdicts())
     }
     /// What the broker must hear: the grants that it believes in force and that are not, and why.
     pub(crate) fn refused(&self) -> Vec<(GrantId, String)> {

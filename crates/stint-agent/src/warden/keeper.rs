@@ -21,7 +21,7 @@ use super::intake::{self, IntakeError, Knowledge, Plan, Verdict};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
 use super::memory::{Memory, Remark};
 use super::paths::Paths;
-use super::store::{KnownRoot, State, Store, StoreError};
+use super::store::{Enrolment, KnownRoot, State, Store, StoreError};
 use super::trust::Trust;
 use crate::journal::Recorder;
 
@@ -91,8 +91,29 @@ impl Keeper {
             unjudged: false,
             fault: None,
         };
+        keeper.begin_anew_if_enrolled_anew(recorder);
         keeper.reload(reading, recorder)?;
         Ok(keeper)
+    }
+
+    /// Versions, roots and rosters of another enrolment mean nothing in this one, and every grant of it is over. The floor of time
+    /// stays, and so does the memory of what ended.
+    fn begin_anew_if_enrolled_anew(&mut self, recorder: &mut dyn Recorder) {
+        let enrolment = Enrolment {
+            root_pin: self.trust.root_pin.clone(),
+            host: self.me.host.clone(),
+            key: self.me.key.clone(),
+        };
+        if self.state.enrolment.as_ref() == Some(&enrolment) {
+            return;
+        }
+        let standing: Vec<GrantId> = self.memory.standing().map(|(id, _)| id.clone()).collect();
+        for grant in standing {
+            self.end(&grant, Ending::Withdrawn, recorder);
+        }
+        let floor = self.state.floor.clone();
+        self.state = State { enrolment: Some(enrolment), floor, ..State::new() };
+        self.unwritten.state = true;
     }
 
     /// Judges the stored update anew: at a start, and when `host.toml` changed.
@@ -253,8 +274,7 @@ impl Keeper {
                     });
                 }
                 Verdict::Refused(cause) if known(grant).is_none_or(|(_, before)| before != verdict) => {
-                    recorder
-                        .record(Event::GrantRefused { grant: grant.to_string(), cause: cause.clone() });
+                    recorder.record(Event::GrantRefused { grant: grant.to_string(), cause: cause.clone() });
                 }
                 _ => {}
             }
@@ -332,10 +352,6 @@ impl Keeper {
         change
     }
 
-    fn circumstances<'a>(&self, plan: &'a Plan, ended: &'a BTreeSet<GrantId>, now: UnixTime) -> Circumstances<'a> {
-        Circumstances { locks: &plan.head.0.locks, ended, now }
-    }
-
     fn expired(&self, now: UnixTime) -> Vec<(GrantId, Ending)> {
         let over = self.memory.standing().filter(|(_, remembered)| now >= remembered.until);
         over.map(|(grant, _)| (grant.clone(), Ending::Expired)).collect()
@@ -343,25 +359,21 @@ impl Keeper {
 
     fn live_at(&self, now: UnixTime) -> Vec<LiveGrant> {
         let Some(plan) = self.plan.as_ref().filter(|plan| is_believed(plan, now)) else { return Vec::new() };
-        self.circumstances(plan, &self.memory.ended(), now).live(plan.accepted())
+        circumstances(plan, &self.memory.ended(), now).live(plan.accepted())
     }
 
     fn ended(&self, grant: &LiveGrant, now: UnixTime) -> EndedGrant {
         let ended = self.memory.ended();
-        let locked = self.plan.as_ref().is_some_and(|plan| {
-            self.circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked
-        });
+        let locked = self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked);
         let how = match self.memory.get(grant.id()).and_then(|remembered| remembered.how) {
             Some(how) => how,
             None if locked => Ending::Locked,
             None => Ending::Stale,
         };
-        EndedGrant {
-            grant: grant.id().clone(),
-            user: grant.user().clone(),
-            how,
-            urgency: Urgency::of(how),
-        }
+        EndedGrant { grant: grant.id().clone(), user: grant.user().clone(), how, urgency: Urgency::of(how) }
     }
 
     /// Writes what the disk lacks, in the order of the store, and the gate after it.
@@ -421,10 +433,6 @@ impl Keeper {
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
-    /// What is remembered of grants.
-    pub(crate) fn memory(&self) -> &Memory {
-        &self.memory
-    }
     /// What is wrong, if something is.
     pub(crate) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
@@ -441,10 +449,15 @@ impl Keeper {
     pub(crate) fn next_change(&self, now: UnixTime) -> Option<UnixTime> {
         let plan = self.plan.as_ref()?;
         let ended = self.memory.ended();
-        let windows = self.circumstances(plan, &ended, now).next_change(plan.accepted());
-        let ends = [plan.head.0.expires_at, plan.root.0.expires_at].map(|at| UnixTime(at.0.saturating_add(1)));
+        let windows = circumstances(plan, &ended, now).next_change(plan.accepted());
+        let ends =
+            [plan.head.0.expires_at, plan.root.0.expires_at].map(|at| UnixTime(at.0.saturating_add(1)));
         windows.into_iter().chain(ends).filter(|at| *at > now).min()
     }
+}
+
+fn circumstances<'a>(plan: &'a Plan, ended: &'a BTreeSet<GrantId>, now: UnixTime) -> Circumstances<'a> {
+    Circumstances { locks: &plan.head.0.locks, ended, now }
 }
 
 /// Whether head and root have not passed their ends. The module asks the same at each login.
@@ -456,7 +469,11 @@ fn is_believed(plan: &Plan, now: UnixTime) -> bool {
 fn endings(plan: &Plan, memory: &Memory) -> Vec<(GrantId, Ending)> {
     let accepted: BTreeSet<&GrantId> = plan.accepted().map(|grant| &grant.grant.id).collect();
     let said = |id: &GrantId| {
-        plan.accounts.iter().flat_map(|account| &account.shard.endings).find(|e| e.grant == *id).map(|e| e.how)
+        plan.accounts
+            .iter()
+            .flat_map(|account| &account.shard.endings)
+            .find(|e| e.grant == *id)
+            .map(|e| e.how)
     };
     memory
         .standing()

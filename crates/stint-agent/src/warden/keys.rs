@@ -22,7 +22,9 @@ pub(crate) enum KeyFileError {
     #[error("the identity key in {0} is damaged: enrol this host anew with `stintd enroll`")]
     Damaged(String),
     /// Others may read it.
-    #[error("the identity key in {0} can be read by others (mode {1:o}): chmod 600 it, and enrol this host anew")]
+    #[error(
+        "the identity key in {0} can be read by others (mode {1:o}): chmod 600 it, and enrol this host anew"
+    )]
     Exposed(String, u32),
     /// The kernel gave no randomness.
     #[error("no randomness for a new identity key: {0}")]
@@ -42,9 +44,7 @@ pub(crate) fn create(path: &Path) -> Result<SigningKey, KeyFileError> {
         .mode(0o600)
         .open(path)
         .map_err(FileError::at("create", path))?;
-    file.write_all(seed.as_ref())
-        .and_then(|()| file.sync_all())
-        .map_err(FileError::at("write", path))?;
+    file.write_all(seed.as_ref()).and_then(|()| file.sync_all()).map_err(FileError::at("write", path))?;
     files::sync_parent(path)?;
     Ok(SigningKey::from_bytes(&seed))
 }

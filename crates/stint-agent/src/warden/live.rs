@@ -77,9 +77,7 @@ impl Urgency {
     pub(crate) fn of(how: Ending) -> Self {
         match how {
             Ending::Expired | Ending::Stale => Self::Grace,
-            Ending::Ended | Ending::Revoked | Ending::Locked | Ending::Withdrawn => {
-                Self::AtOnce
-            }
+            Ending::Ended | Ending::Revoked | Ending::Locked | Ending::Withdrawn => Self::AtOnce,
         }
     }
 }

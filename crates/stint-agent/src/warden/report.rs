@@ -14,7 +14,12 @@ pub(super) fn write(warden: &Warden) {
 
 /// One line for `systemctl status`.
 pub(super) fn one_line(warden: &Warden) -> String {
-    format!("{}, mode {}, {} live grants", warden.trust.host, mode_word(warden.mode), warden.keeper.live().len())
+    format!(
+        "{}, mode {}, {} live grants",
+        warden.trust.host,
+        mode_word(warden.mode),
+        warden.keeper.live().len()
+    )
 }
 
 fn of(warden: &Warden) -> Status {
@@ -23,7 +28,8 @@ fn of(warden: &Warden) -> Status {
     let plan = warden.keeper.plan();
     let faults = &warden.faults;
     let journal = warden.journal.status();
-    let journal_fault = journal.fault.as_ref().map(|f| format!("nothing can be recorded, so nothing new may begin: {f}"));
+    let journal_fault =
+        journal.fault.as_ref().map(|f| format!("nothing can be recorded, so nothing new may begin: {f}"));
     let shipping = journal.shipping_stopped.as_ref().map(|why| format!("records are not shipped: {why}"));
     Status {
         format: status::FORMAT,

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use stint_grant::bundle::HostIdentity;
+use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
 use stint_log::record::Event;
 
@@ -59,14 +60,17 @@ pub(crate) fn run() -> ExitCode {
 fn run_at(paths: Paths) -> Result<(), WardenError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut warden = start(paths).await?;
+        let mut warden = start(paths, trust::machine()).await?;
         let sockets = sockets::open(&warden.paths)?;
         Ok(event_loop::run(&mut warden, sockets).await?)
     })
 }
 
 /// Puts in force what the durable state says.
-async fn start(paths: Paths) -> Result<Warden, WardenError> {
+pub(super) async fn start(
+    paths: Paths,
+    machine: Result<Sha256Hex, TrustError>,
+) -> Result<Warden, WardenError> {
     let trust = trust::read(&paths)?;
     let identity = keys::load(&paths.identity_key())?;
     let me = HostIdentity { host: trust.host.clone(), key: PublicKey::of(&identity) };
@@ -84,7 +88,7 @@ async fn start(paths: Paths) -> Result<Warden, WardenError> {
     let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
-        faults: Faults { machine: other_machine(&trust)?, ..Faults::default() },
+        faults: Faults { machine: other_machine(&trust, machine), ..Faults::default() },
         paths,
         trust,
         identity,
@@ -115,10 +119,13 @@ async fn start(paths: Paths) -> Result<Warden, WardenError> {
 }
 
 /// The host's keys are bound to the machine: a disk that was copied is another one.
-fn other_machine(trust: &Trust) -> Result<Option<String>, TrustError> {
-    let same = trust::machine()? == trust.machine;
-    Ok((!same).then(|| {
-        "this is not the machine that was enrolled (its machine-id is another): enrol it anew with `stintd enroll`"
-            .to_owned()
-    }))
+fn other_machine(trust: &Trust, machine: Result<Sha256Hex, TrustError>) -> Option<String> {
+    match machine {
+        Ok(machine) if machine == trust.machine => None,
+        Ok(_) => Some(
+            "this is not the machine that was enrolled (its machine-id is another): enrol it anew with `stintd enroll`"
+                .to_owned(),
+        ),
+        Err(error) => Some(error.to_string()),
+    }
 }

@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stint_api::hosts::HostUpdate;
 use stint_grant::bundle::Seen;
-use stint_grant::ids::Sha256Hex;
+use stint_grant::ids::{HostName, Sha256Hex};
+use stint_grant::keys::PublicKey;
 use stint_grant::time::Floor;
 
 use super::files::{self, FileError};
@@ -29,6 +30,8 @@ use super::time::first_floor;
 pub(crate) struct State {
     /// The file's format.
     pub(crate) format: u32,
+    /// The enrolment that all of this belongs to.
+    pub(crate) enrolment: Option<Enrolment>,
     /// The newest root.
     pub(crate) root: Option<KnownRoot>,
     /// The newest roster.
@@ -41,6 +44,18 @@ pub(crate) struct State {
     pub(crate) pulse: Option<String>,
     /// The floor of time.
     pub(crate) floor: Floor,
+}
+
+/// Which enrolment: a host that is enrolled anew begins anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Enrolment {
+    /// The pinned root.
+    pub(crate) root_pin: Sha256Hex,
+    /// The host's name.
+    pub(crate) host: HostName,
+    /// The host's identity key.
+    pub(crate) key: PublicKey,
 }
 
 /// The newest root that was walked up to from the pinned one.
@@ -95,6 +110,7 @@ impl State {
     pub(crate) fn new() -> Self {
         Self {
             format: FORMAT,
+            enrolment: None,
             root: None,
             roster: None,
             seen: None,
@@ -165,7 +181,7 @@ impl Store {
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let update = name.starts_with("update-") && Some(&path) != keep.as_ref();
-            if update || (name.starts_with('.') && name.ends_with(".tmp")) {
+            if update || (files::is_temporary(&name)) {
                 files::remove(&path)?;
             }
         }

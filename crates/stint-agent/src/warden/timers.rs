@@ -78,6 +78,10 @@ impl ClockWatch {
     }
 }
 
+#[allow(
+    deprecated,
+    reason = "`register` is unsafe for want of a proof that the descriptor stays open; an `OwnedFd` is one"
+)]
 fn timer(clock: ClockId) -> io::Result<(TimerFd, AsyncFd<OwnedFd>)> {
     let timer = TimerFd::new(clock, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
     let wake = std::os::fd::AsFd::as_fd(&timer).try_clone_to_owned()?;

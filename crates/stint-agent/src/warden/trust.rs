@@ -47,7 +47,8 @@ pub(crate) enum TrustError {
 /// The format that is written.
 pub(crate) const FORMAT: u32 = 1;
 
-/// Writes what enrolment pinned, durably.
+/// Writes what enrolment pinned. `stintd enroll` stages the same bytes together with the keys.
+#[cfg(test)]
 pub(crate) fn write(paths: &Paths, trust: &Trust) -> Result<(), TrustError> {
     files::ensure_dir(&paths.warden(), 0o700)?;
     let bytes = serde_json::to_vec_pretty(trust).expect("trust is plain data");
@@ -62,7 +63,10 @@ pub(crate) fn read(paths: &Paths) -> Result<Trust, TrustError> {
     let trust: Trust = serde_json::from_slice(&bytes)
         .map_err(|e| TrustError::Damaged { path: shown.clone(), why: e.to_string() })?;
     if trust.format != FORMAT {
-        return Err(TrustError::Damaged { path: shown, why: format!("format {} is not known", trust.format) });
+        return Err(TrustError::Damaged {
+            path: shown,
+            why: format!("format {} is not known", trust.format),
+        });
     }
     Ok(trust)
 }

@@ -178,7 +178,8 @@ impl Warden {
     pub(super) fn reconcile_drop_ins(&mut self) {
         let enforces = self.enforces();
         let live = if enforces { self.keeper.live() } else { &[] };
-        let outcome = sudoers::reconcile(&self.paths.sudoers, live, &mut self.drop_in_refusals, &mut self.journal);
+        let outcome =
+            sudoers::reconcile(&self.paths.sudoers, live, &mut self.drop_in_refusals, &mut self.journal);
         self.faults.sudo = match outcome {
             Ok(()) => None,
             Err(SudoersError::List { .. }) if live.iter().all(|grant| grant.rules().is_empty()) => None,
@@ -196,7 +197,8 @@ impl Warden {
                 self.journal.record(Event::DropInRefused {
                     grant: grant.id().to_string(),
                     cause: config::mode_word(self.mode).to_owned(),
-                    detail: "nothing is enforced in this mode: the drop-in would have been written".to_owned(),
+                    detail: "nothing is enforced in this mode: the drop-in would have been written"
+                        .to_owned(),
                 });
             }
         }
@@ -206,8 +208,9 @@ impl Warden {
     pub(super) async fn register(&mut self, register: Register, peer_pid: u32) -> RegisterAnswer {
         let no_record = || RegisterAnswer {
             ok: false,
-            message: "this host cannot record what is done on it: its administrator must make room on its disk"
-                .to_owned(),
+            message:
+                "this host cannot record what is done on it: its administrator must make room on its disk"
+                    .to_owned(),
         };
         let strict = register.kind == SessionKind::Elevation && self.enforces();
         let Some(reading) = self.read_clocks() else { return no_record() };
@@ -247,8 +250,11 @@ impl Warden {
         self.enforce(change, &reading).await;
         let Some(now) = self.keeper.now(&reading) else { return };
         for warning in self.warnings.due(self.keeper.live(), now) {
-            let Some(grant) = self.keeper.live().iter().find(|grant| *grant.id() == warning.grant) else { continue };
-            let heard = self.enforces() && self.enforcer.warn(grant, Seconds(u64::from(warning.minutes) * 60));
+            let Some(grant) = self.keeper.live().iter().find(|grant| *grant.id() == warning.grant) else {
+                continue;
+            };
+            let heard =
+                self.enforces() && self.enforcer.warn(grant, Seconds(u64::from(warning.minutes) * 60));
             if heard {
                 self.journal.record(Event::WindowWarned {
                     grant: grant.id().to_string(),
@@ -335,7 +341,9 @@ impl Warden {
 
     /// Makes durable what was recorded.
     pub(super) fn commit(&mut self) -> Result<(), ()> {
-        self.journal.commit().map_err(|error| tracing::error!(%error, "nothing can be recorded; trying again"))
+        self.journal
+            .commit()
+            .map_err(|error| tracing::error!(%error, "nothing can be recorded; trying again"))
     }
 
     /// What waits for the courier: the acknowledgement, once all of it is true, and records.
@@ -343,7 +351,11 @@ impl Warden {
         if self.courier.is_none() {
             return;
         }
-        if self.owes_acknowledgement && self.keeper.is_written() && self.faults.sudo.is_none() && self.commit().is_ok() {
+        if self.owes_acknowledgement
+            && self.keeper.is_written()
+            && self.faults.sudo.is_none()
+            && self.commit().is_ok()
+        {
             if let Some(envelope) = self.acknowledgement() {
                 self.tell_courier(ToCourier::Acknowledge(envelope));
             }
@@ -367,7 +379,9 @@ impl Warden {
             epoch: head.epoch,
             version: head.version,
             head: head.digest().to_string(),
-            refused: refused.map(|(grant, cause)| RefusedOnHost { grant: grant.to_string(), cause }).collect(),
+            refused: refused
+                .map(|(grant, cause)| RefusedOnHost { grant: grant.to_string(), cause })
+                .collect(),
             mode: config::mode_word(self.mode).to_owned(),
             at: time::read_clocks().map_or(0, |reading| self.moment(&reading).now.0),
         };

@@ -222,6 +222,24 @@ fn a_restart_finds_what_was_in_force() {
 }
 
 #[test]
+fn a_host_that_is_enrolled_anew_begins_anew_and_its_old_grants_are_over() {
+    let (mut machine, keeper) = Machine::running();
+    drop(keeper);
+    machine.broker.world.host_key = super::common::key(77);
+    machine.broker.version = 1;
+    let mut keeper = machine.start_at(&reading(5));
+    assert!(live(&keeper).is_empty());
+    assert!(matches!(machine.ask("alice", &reading(6)), Ok(Answer::Deny(Denial::Ended { .. }))));
+    let mut terms = machine.broker.terms();
+    terms.request = id("cccccccccccc");
+    machine.broker.reviews.push(machine.broker.world.approval_of(&terms, "bob", &machine.broker.world.bob));
+    machine.broker.shards[0].grants.push(grant(&terms));
+    keeper.take_update(machine.broker.update(), &reading(7), &mut machine.notes).unwrap();
+    assert_eq!(live(&keeper), [id("cccccccccccc")]);
+    assert!(machine.allows("alice", 8) && !machine.allows("dave", 8));
+}
+
+#[test]
 fn a_reboot_with_a_clock_behind_denies_until_a_fresh_pulse() {
     let (mut machine, keeper) = Machine::running();
     drop(keeper);

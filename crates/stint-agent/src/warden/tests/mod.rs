@@ -5,6 +5,7 @@ mod common;
 mod hostile_broker;
 mod intake;
 mod keeper;
+mod whole;
 mod warnings;
 
 use stint_api::hosts::{HostUpdate, WireReview};

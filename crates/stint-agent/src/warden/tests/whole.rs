@@ -1,0 +1,278 @@
+//! The whole warden on a tree of its own: a courier that brings and takes, PAM that registers and tells, records that verify.
+//!
+//! No PAM service has a line of ours there, so it is inert: it verifies, writes the gate and records, and ends nobody.
+
+use std::path::Path;
+use std::time::Duration;
+
+use stint_api::audit::HighWater;
+use stint_api::hosts::{ACK_PAYLOAD_TYPE, Acknowledgement};
+use stint_grant::dsse::{Envelope, pre_authentication_encoding};
+use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
+use stint_grant::time::Seconds;
+use stint_log::Hash;
+use stint_log::chain::{self, Chain};
+use stint_log::record::Record;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixDatagram, UnixStream};
+
+use super::super::paths::Paths;
+use super::super::status::{self, Status};
+use super::super::{event_loop, files, sockets, start, time, trust};
+use super::*;
+use crate::wire::{ToCourier, ToWarden};
+
+const BOUND: Duration = Duration::from_secs(20);
+
+/// The broker of these tests, with all times around the real now.
+fn broker_now() -> Broker {
+    let now = time::read_clocks().unwrap().wall;
+    let later = now.plus(Seconds(86_400));
+    let mut broker = broker();
+    broker.world.root.expires_at = later;
+    broker.world.roster.expires_at = later;
+    broker.world.terms.not_before = UnixTime(now.0 - 300);
+    broker.world.terms.claim_by = later;
+    broker.roots = vec![text(broker.world.root_envelope())];
+    broker.roster = Some(text(broker.world.roster_envelope()));
+    let terms = [broker.world.terms.clone(), dave(&broker.world.terms)];
+    let in_window = |t: &Terms| Grant { from: UnixTime(now.0 - 60), until: now.plus(Seconds(1800)), ..grant(t) };
+    broker.shards = terms.iter().map(|t| shard(t.user.as_str(), vec![in_window(t)])).collect();
+    broker.reviews =
+        terms.iter().map(|t| broker.world.approval_of(t, "bob", &broker.world.bob)).collect();
+    (broker.pulse_at, broker.expires_at) = (now, later);
+    broker
+}
+
+struct Installed {
+    _dir: tempfile::TempDir,
+    paths: Paths,
+    broker: Broker,
+}
+
+fn installed() -> Installed {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, broker) = (Paths::under(dir.path()), broker_now());
+    files::ensure_dir(paths.identity_key().parent().unwrap(), 0o700).unwrap();
+    files::replace(&paths.identity_key(), &broker.world.host_key.to_bytes(), 0o600).unwrap();
+    trust::write(&paths, &broker.trust()).unwrap();
+    Installed { _dir: dir, paths, broker }
+}
+
+impl Installed {
+    /// Runs the warden for as long as the script lasts.
+    async fn run<T>(&self, script: impl Future<Output = T>) -> T {
+        let machine = Ok(Sha256Hex::of(b"machine"));
+        let mut warden = start::start(self.paths.clone(), machine).await.unwrap();
+        let sockets = sockets::open(&self.paths).unwrap();
+        tokio::select! {
+            end = event_loop::run(&mut warden, sockets) => panic!("the warden ended: {end:?}"),
+            done = tokio::time::timeout(BOUND, script) => done.expect("in time"),
+        }
+    }
+    async fn status_where(&self, holds: impl Fn(&Status) -> bool) -> Status {
+        loop {
+            if let Ok(Some(status)) = status::read(&self.paths)
+                && holds(&status)
+            {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+struct Courier {
+    from: Lines<BufReader<OwnedReadHalf>>,
+    to: OwnedWriteHalf,
+}
+
+impl Courier {
+    async fn connect(paths: &Paths) -> Self {
+        let (from, to) = UnixStream::connect(paths.courier_socket()).await.unwrap().into_split();
+        Self { from: BufReader::new(from).lines(), to }
+    }
+    async fn say(&mut self, what: &ToWarden) {
+        let mut line = serde_json::to_vec(what).unwrap();
+        line.push(b'\n');
+        self.to.write_all(&line).await.unwrap();
+    }
+    async fn hear(&mut self) -> ToCourier {
+        serde_json::from_str(&self.from.next_line().await.unwrap().unwrap()).unwrap()
+    }
+}
+
+fn acknowledgement(what: ToCourier, broker: &Broker) -> Acknowledgement {
+    let ToCourier::Acknowledge(envelope) = what else { panic!("no acknowledgement: {what:?}") };
+    let envelope: Envelope = serde_json::from_str(&envelope).unwrap();
+    let decode = |text: &str| data_encoding::BASE64.decode(text.as_bytes()).unwrap();
+    let payload = decode(&envelope.payload);
+    let message = pre_authentication_encoding(ACK_PAYLOAD_TYPE, &payload);
+    let key = stint_grant::keys::PublicKey::of(&broker.world.host_key);
+    assert!(key.verifies(&message, &decode(&envelope.signatures[0].sig)));
+    serde_json::from_slice(&payload).unwrap()
+}
+
+async fn register(socket: &Path, register: &Register) -> RegisterAnswer {
+    let (from, mut to) = UnixStream::connect(socket).await.unwrap().into_split();
+    let mut line = serde_json::to_vec(register).unwrap();
+    line.push(b'\n');
+    to.write_all(&line).await.unwrap();
+    let answer = BufReader::new(from).lines().next_line().await.unwrap().unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+fn login(grants: Vec<GrantId>) -> Register {
+    Register {
+        format: 1,
+        service: "sshd".to_owned(),
+        kind: SessionKind::Login,
+        user: "alice".to_owned(),
+        target: "alice".to_owned(),
+        pid: std::process::id(),
+        tty: None,
+        origin: None,
+        session_id: None,
+        grants,
+        until: UnixTime(0),
+    }
+}
+
+#[tokio::test]
+async fn an_update_is_acknowledged_when_it_is_in_force_and_the_records_verify_at_the_broker() {
+    let mut host = installed();
+    host.broker.shards[1].grants[0].until = UnixTime(i64::MAX);
+    let (kinds, shown) = host
+        .run(async {
+            let mut courier = Courier::connect(&host.paths).await;
+            courier.say(&ToWarden::Connected(true)).await;
+            courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+            let said = acknowledgement(courier.hear().await, &host.broker);
+            assert_eq!((said.version, said.mode.as_str()), (7, "inert"));
+            assert_eq!(said.refused.len(), 1);
+            assert!(host.paths.gate().join("current").exists());
+
+            let note = DecisionNote {
+                format: 1,
+                service: "sshd".to_owned(),
+                user: "alice".to_owned(),
+                caller: None,
+                origin: None,
+                allowed: true,
+                enforced: true,
+                grants: vec![alices()],
+                code: "allowed".to_owned(),
+                cause: String::new(),
+            };
+            let datagram = serde_json::to_vec(&note).unwrap();
+            UnixDatagram::unbound().unwrap().send_to(&datagram, host.paths.decisions_socket()).await.unwrap();
+            assert!(register(&host.paths.warden_socket(), &login(vec![alices()])).await.ok);
+
+            let mut records: Vec<Vec<u8>> = Vec::new();
+            let mut checkpoints = Vec::new();
+            let kinds = |records: &[Vec<u8>]| -> Vec<String> {
+                records.iter().map(|r| Record::parse(r).unwrap().body.kind().to_owned()).collect()
+            };
+            let mut mark = HighWater { epoch: 0, size: 0, hash: Hash::ZERO.to_string() };
+            while !kinds(&records).contains(&"decision".to_owned()) {
+                courier.say(&ToWarden::HighWater(mark.clone())).await;
+                let ToCourier::Ship(shipment) = courier.hear().await else { panic!("no shipment") };
+                records.extend(shipment.records.into_iter().map(String::into_bytes));
+                checkpoints.extend(shipment.checkpoint);
+                mark.size = records.len() as u64;
+                mark.hash = Hash::of(records.last().unwrap()).to_string();
+            }
+            let report = chain::verify(
+                Chain::new("web-01", 0).unwrap(),
+                records.iter().map(Vec::as_slice),
+                checkpoints.iter().map(String::as_bytes),
+                &host.broker.world.host_key.verifying_key(),
+            )
+            .unwrap();
+            assert_eq!(report.unsigned, 0);
+            let shown = host.status_where(|status| status.live.len() == 1).await;
+            (kinds(&records), shown)
+        })
+        .await;
+    for kind in ["agent_started", "bundle_installed", "grant_accepted", "grant_refused", "gate_written"] {
+        assert!(kinds.contains(&kind.to_owned()), "{kind} in {kinds:?}");
+    }
+    assert_eq!(shown.live[0].user, "alice");
+    assert_eq!(shown.refused.len(), 1);
+    assert_eq!((shown.courier.present, shown.courier.connected), (true, true));
+    assert!(shown.faults.is_empty(), "{:?}", shown.faults);
+}
+
+#[tokio::test]
+async fn an_update_that_is_refused_whole_is_answered_and_changes_nothing() {
+    let mut host = installed();
+    host.broker.epoch = 2;
+    host.run(async {
+        let mut courier = Courier::connect(&host.paths).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        let ToCourier::Refused(cause) = courier.hear().await else { panic!("not refused") };
+        assert!(cause.contains("epoch 2 is not the root's epoch 1"), "{cause}");
+        assert!(!host.paths.gate().join("current").exists());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_in_force_is_in_force_after_a_restart_before_any_courier_comes() {
+    let host = installed();
+    host.run(async {
+        let mut courier = Courier::connect(&host.paths).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        acknowledgement(courier.hear().await, &host.broker);
+    })
+    .await;
+    std::fs::remove_file(host.paths.status()).ok();
+    let status = host.run(host.status_where(|status| status.live.len() == 2)).await;
+    assert_eq!(status.bundle.unwrap().version, 7);
+    assert!(!status.courier.present);
+}
+
+#[tokio::test]
+async fn on_a_copied_disk_nothing_is_taken_from_the_broker() {
+    let host = installed();
+    let mut warden = start::start(host.paths.clone(), Ok(Sha256Hex::of(b"another"))).await.unwrap();
+    let sockets = sockets::open(&host.paths).unwrap();
+    let script = async {
+        let mut courier = Courier::connect(&host.paths).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        let ToCourier::Refused(cause) = courier.hear().await else { panic!("not refused") };
+        assert!(cause.contains("not the machine that was enrolled"), "{cause}");
+    };
+    tokio::select! {
+        end = event_loop::run(&mut warden, sockets) => panic!("the warden ended: {end:?}"),
+        done = tokio::time::timeout(BOUND, script) => done.expect("in time"),
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_host_toml_at_the_start_leaves_the_last_good_one_and_says_so() {
+    let host = installed();
+    files::ensure_dir(&host.paths.etc, 0o755).unwrap();
+    std::fs::write(host.paths.host_config(), "[ceiling]\nmax_window = \"10m\"\n").unwrap();
+    host.run(host.status_where(|status| status.faults.is_empty())).await;
+    std::fs::write(host.paths.host_config(), "[ceiling]\nmax_window = ten\n").unwrap();
+    std::fs::remove_file(host.paths.status()).unwrap();
+    host.run(async {
+        let status = host.status_where(|status| !status.faults.is_empty()).await;
+        assert!(status.faults[0].contains("host.toml, line 2"), "{:?}", status.faults);
+        let mut courier = Courier::connect(&host.paths).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        let said = acknowledgement(courier.hear().await, &host.broker);
+        assert!(said.refused.iter().all(|r| r.cause.contains("ceiling of 10 min")), "{:?}", said.refused);
+        assert_eq!(said.refused.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_enrolled_does_not_start_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = start::start(Paths::under(dir.path()), Ok(Sha256Hex::of(b"m"))).await.map(|_| ()).unwrap_err();
+    assert!(error.to_string().contains("stintd enroll"), "{error}");
+}
