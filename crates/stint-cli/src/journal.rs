@@ -41,7 +41,7 @@ pub(crate) struct Verified {
     pub(crate) records: u64,
     /// How many checkpoints, all signed by the key.
     pub(crate) checkpoints: u64,
-    /// Records after the last checkpoint: chained, not signed yet.
+    /// Records after each epoch's last checkpoint: chained, not signed.
     pub(crate) unsigned: u64,
     /// The journal's epochs, in order; more than one if the host began it anew.
     pub(crate) epochs: Vec<u64>,
@@ -146,7 +146,7 @@ pub(crate) fn verify(journal: &Journal, given: Option<VerifyingKey>) -> Outcome<
             .map_err(|e| wrong(epoch, &e))?;
         verified.records += report.records;
         verified.checkpoints += report.checkpoints;
-        verified.unsigned = report.unsigned;
+        verified.unsigned += report.unsigned;
         verified.times_back += report.times_back;
         verified.epochs.push(epoch);
         verified.span = match (verified.span, report.span) {
@@ -236,7 +236,7 @@ pub(crate) fn report(verified: &Verified) -> String {
     };
     let unsigned = match verified.unsigned {
         0 => "none".to_owned(),
-        n => format!("{n} after the last checkpoint: chained, and not signed yet"),
+        n => format!("{n} after the last checkpoint: chained, and not signed"),
     };
     let whose = if verified.key_given {
         "the key that was given".to_owned()

@@ -65,8 +65,9 @@ async fn export(args: &ExportArgs, output: Output) -> Outcome {
     let json = serde_json::to_vec_pretty(&journal)
         .map_err(|e| Failure::new(Exit::Refused, format!("the journal cannot be written as JSON: {e}")))?;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).open(&args.to);
-    file.and_then(|mut f| std::io::Write::write_all(&mut f, &json))
-        .map_err(|e| Failure::file(&args.to, &e))?;
+    file.and_then(|mut f| std::io::Write::write_all(&mut f, &json)).map_err(|e| {
+        Failure::file(&args.to, &e).next("name a new file, in a folder that you may write to")
+    })?;
     let done = serde_json::json!({ "host": journal.host, "records": journal.records.len(), "file": args.to });
     output::show(output, &done, |_| {
         format!(

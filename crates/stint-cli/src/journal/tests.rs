@@ -49,7 +49,7 @@ fn a_whole_journal_verifies_and_says_what_is_not_signed_yet() {
 Journal of web-01: verified
   records      4, 2026-11-23 14:00:00 UTC to 2026-11-23 14:00:03 UTC
   checkpoints  1, each signed by the host
-  unsigned     1 after the last checkpoint: chained, and not signed yet
+  unsigned     1 after the last checkpoint: chained, and not signed
   key          sha256:KEY (the key that was given)
 "
         .replace("KEY", Sha256Hex::of(identity().verifying_key().as_bytes()).as_str())
@@ -105,7 +105,7 @@ fn a_journal_begun_anew_is_verified_epoch_by_epoch() {
     journal.records.extend(records);
     journal.checkpoints.extend(checkpoints);
     let verified = verify(&journal, None).unwrap();
-    assert_eq!((verified.epochs.as_slice(), verified.records, verified.unsigned), (&[0, 1][..], 6, 0));
+    assert_eq!((verified.epochs.as_slice(), verified.records, verified.unsigned), (&[0, 1][..], 6, 1));
     assert!(report(&verified).contains("begun anew by the host: epochs 0, 1"));
 }
 
