@@ -159,9 +159,9 @@ impl Session {
         self.basis.iter().any(|basis| basis.grant == *grant)
     }
 
-    /// Whether it may have run anything as root, and so also have had PID 1 start something outside it.
-    pub(super) fn was_full_root(&self) -> bool {
-        let any = |rule: &SudoRule| rule.is_full_root();
+    /// Whether it may have been root, and so also have had PID 1 start something outside it.
+    pub(super) fn was_root(&self) -> bool {
+        let any = |rule: &SudoRule| rule.amounts_to_root();
         self.kind == SessionKind::Elevation && self.basis.iter().flat_map(|basis| &basis.rules).any(any)
     }
 

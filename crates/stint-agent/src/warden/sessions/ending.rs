@@ -140,7 +140,10 @@ impl Enforcer {
                 all.iter().filter(|s| s.rests_on_account(&ended.user) && s.permitted_until(live).is_none());
             theirs.filter(|s| !taken(s)).cloned().collect()
         };
-        let uid = uid_of(&ended.user);
+        // An account that is not in the passwd file is known by its logins.
+        let logged_in =
+            |s: &Session| (s.kind == SessionKind::Login && s.user == ended.user).then_some(s.login_uid);
+        let uid = uid_of(&ended.user).or_else(|| self.sessions.iter().find_map(logged_in).flatten());
         let has_more = live.iter().any(|grant| *grant.user() == ended.user);
         let by_grants_alone =
             |uid: &u32| ["sshd", "login"].iter().all(|service| self.config.gates(*uid, service));
@@ -276,7 +279,7 @@ impl Enforcer {
                 if strokes.iter().any(|s| s.index == index) { 0 } else { std::mem::take(&mut closing.left) };
             if by_pid_1 > 0 {
                 let took_ms = millis(closing.began.elapsed());
-                recorder.record(killed_event(&closing, "", by_pid_1, "stop_limit", took_ms));
+                recorder.record(killed_event(&closing, "", by_pid_1, "stop-limit", took_ms));
             }
             closing.killed += by_us + by_pid_1;
             closing.left = 0;
@@ -291,7 +294,7 @@ impl Enforcer {
             recorder.record(receipt(&closing, clean));
             if !clean {
                 let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
-                alarm(recorder, "not_clean", detail);
+                alarm(recorder, "not-clean", detail);
             }
             over.extend(closing.sessions);
             over.extend(closing.past);
@@ -315,7 +318,7 @@ impl Enforcer {
         match self.cgroups.kill(&group) {
             Ok(()) => Some(members),
             Err(error) => {
-                alarm(recorder, "kill_failed", format!("{path}: {error}"));
+                alarm(recorder, "kill-failed", format!("{path}: {error}"));
                 None
             }
         }
@@ -391,7 +394,7 @@ fn killed_event(closing: &Closing, scope: &str, count: u32, how: &str, took_ms: 
 
 fn receipt(closing: &Closing, clean: bool) -> Event {
     let mut all = closing.sessions.iter().chain(&closing.past);
-    let not_excluded = all.any(Session::was_full_root).then(|| {
+    let not_excluded = all.any(Session::was_root).then(|| {
         "full root was used: PID 1 may have started something for it outside its session".to_owned()
     });
     Event::Receipt {

@@ -91,7 +91,7 @@ impl Enforcer {
         if let Err(detail) = applied {
             alarm(
                 recorder,
-                "stop_limit",
+                "stop-limit",
                 format!("sessions may linger after PID 1 has ended them: {detail}"),
             );
         }

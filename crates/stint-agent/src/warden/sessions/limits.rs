@@ -25,14 +25,14 @@ impl Enforcer {
                 Ok(Some(wanted_us)) => moved.push((index, unit, until, wanted_us)),
                 // It ended by itself in between.
                 Ok(None) => {}
-                Err(detail) => alarm(recorder, "limit_not_moved", detail),
+                Err(detail) => alarm(recorder, "limit-not-moved", detail),
             }
         }
         if moved.is_empty() {
             return;
         }
         if let Err(error) = self.bus.reload().await {
-            alarm(recorder, "limit_not_moved", error.to_string());
+            alarm(recorder, "limit-not-moved", error.to_string());
             return;
         }
         for (index, unit, until, wanted_us) in moved {
@@ -41,12 +41,12 @@ impl Enforcer {
                     let found = facts.runtime_max_us;
                     alarm(
                         recorder,
-                        "limit_not_moved",
+                        "limit-not-moved",
                         format!("{unit} has {found} us instead of {wanted_us}"),
                     );
                 }
                 Ok(_) => self.sessions[index].limit = until,
-                Err(error) => alarm(recorder, "limit_not_moved", error.to_string()),
+                Err(error) => alarm(recorder, "limit-not-moved", error.to_string()),
             }
         }
         self.save();

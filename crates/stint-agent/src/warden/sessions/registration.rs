@@ -9,7 +9,7 @@ use stint_log::record::{Event, Verdict};
 
 use super::book::{Basis, Session, basis_of, logind_id};
 use super::cgroup::{Killable, unit_of};
-use super::enforcer::{Enforcer, Moment};
+use super::enforcer::{Enforcer, Moment, alarm};
 use crate::journal::Recorder;
 use crate::warden::live::LiveGrant;
 use crate::warden::systemd::{BusError, ScopeRequest};
@@ -37,9 +37,9 @@ enum Refused {
 impl Refused {
     fn code(&self) -> &'static str {
         match self {
-            Self::OtherProcess => "other_process",
+            Self::OtherProcess => "other-process",
             Self::Gone => "gone",
-            Self::NoGrant => "grant_ended",
+            Self::NoGrant => "grant-ended",
             Self::Name { .. } => "name",
             Self::Scope(_) | Self::NotMoved { .. } => "scope",
         }
@@ -62,21 +62,32 @@ impl Enforcer {
         }
         match self.try_register(&register, peer_pid, live, at, recorder).await {
             Ok(()) => RegisterAnswer { ok: true, message: String::new() },
-            Err(refused) => {
-                tracing::warn!(user = register.user, service = register.service, cause = %refused, "a session was refused");
-                recorder.record(Event::Decision {
-                    service: register.service,
-                    user: register.user,
-                    grant: register.grants.first().map(ToString::to_string),
-                    verdict: if self.armed { Verdict::Deny } else { Verdict::WouldDeny },
-                    cause: refused.code().to_owned(),
-                });
-                RegisterAnswer {
-                    ok: !self.armed,
-                    message: if self.armed { refused.to_string() } else { String::new() },
-                }
-            }
+            Err(refused) => self.refuse(register, &refused, recorder),
         }
+    }
+
+    fn refuse(&self, register: Register, refused: &Refused, recorder: &mut dyn Recorder) -> RegisterAnswer {
+        let (user, service) = (register.user, register.service);
+        tracing::warn!(user, service, cause = %refused, enforced = self.armed, "a session was refused");
+        if matches!(refused, Refused::OtherProcess) {
+            alarm(
+                recorder,
+                refused.code(),
+                format!("{service} for {user} (pid {}): {refused}", register.pid),
+            );
+        }
+        if self.armed {
+            // The module notes the denial when it has the answer.
+            return RegisterAnswer { ok: false, message: refused.to_string() };
+        }
+        recorder.record(Event::Decision {
+            service,
+            user,
+            grant: register.grants.first().map(ToString::to_string),
+            verdict: Verdict::WouldDeny,
+            cause: refused.code().to_owned(),
+        });
+        RegisterAnswer { ok: true, message: String::new() }
     }
 
     async fn try_register(

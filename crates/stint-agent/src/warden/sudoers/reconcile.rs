@@ -197,7 +197,7 @@ fn alarm(folder: &Path, name: &str, recorder: &mut dyn Recorder) {
     let path = folder.join(name);
     tracing::warn!(path = %path.display(), "a sudoers drop-in was changed by somebody: it is made anew");
     recorder.record(Event::Alarm {
-        what: "drop_in_changed".to_owned(),
+        what: "drop-in-changed".to_owned(),
         detail: format!("{} was not as the warden left it", path.display()),
     });
 }
@@ -214,7 +214,7 @@ fn refuse(refusals: &mut Refusals, recorder: &mut dyn Recorder, grant: &GrantId,
 /// The short code of a cause, for the record.
 fn code(error: &CheckError) -> &'static str {
     match error {
-        CheckError::Tool(_) => "no_sudo",
+        CheckError::Tool(_) => "no-sudo",
         CheckError::Render(_) => "render",
         CheckError::File(_) => "file",
         CheckError::Unreadable(_) => "cvtsudoers",

@@ -6,7 +6,8 @@ use std::time::Duration;
 use zbus::{Connection, OwnedObjectPath, Variant};
 
 use super::proxies::{
-    LogindManagerProxy, LogindSessionProxy, SystemdManagerProxy, SystemdScopeProxy, SystemdUnitProxy,
+    LogindManagerProxy, LogindSessionProxy, Property, SystemdManagerProxy, SystemdScopeProxy,
+    SystemdUnitProxy,
 };
 
 /// No call waits longer. A registration has less, see its caller.
@@ -99,12 +100,27 @@ impl Bus {
             ("SendSIGHUP", Variant::from(true)),
             ("CollectMode", Variant::from("inactive-or-failed")),
         ];
-        let connection = self.connection(&what).await?;
+        let was_connected = self.connection.is_some();
+        let started = self.start_transient(&what, &request.name, &properties).await;
+        if matches!(started, Err(BusError::Call { .. })) && was_connected && self.connection.is_none() {
+            // The bus was restarted since the last call. Nobody's sudo is refused for that.
+            return self.start_transient(&what, &request.name, &properties).await;
+        }
+        started
+    }
+
+    async fn start_transient(
+        &mut self,
+        what: &str,
+        name: &str,
+        properties: &[Property<'_>],
+    ) -> Result<(), BusError> {
+        let connection = self.connection(what).await?;
         let call = async {
             let manager = SystemdManagerProxy::new(&connection).await?;
-            manager.start_transient_unit(&request.name, "fail", &properties, &[]).await
+            manager.start_transient_unit(name, "fail", properties, &[]).await
         };
-        self.bounded(&what, BOUND, call).await.map(drop)
+        self.bounded(what, BOUND, call).await.map(drop)
     }
 
     /// Asks PID 1 to stop a unit: TERM and HUP to all in it, KILL after its `TimeoutStopSec`.

@@ -210,10 +210,10 @@ fn a_later_grant_keeps_a_root_shell_of_su_only_if_it_is_full_root() {
 #[test]
 fn only_an_elevation_by_full_root_could_have_used_pid_1() {
     let full = [grant(A, "alice", 100, &["sshd"], json!([rule("root", "ALL")]))];
-    assert!(session(SessionKind::Elevation, "sudo", "root", &full).was_full_root());
-    assert!(!session(SessionKind::Login, "sshd", "alice", &full).was_full_root());
+    assert!(session(SessionKind::Elevation, "sudo", "root", &full).was_root());
+    assert!(!session(SessionKind::Login, "sshd", "alice", &full).was_root());
     let one = [grant(A, "alice", 100, &[], json!([rule("root", "/bin/id")]))];
-    assert!(!session(SessionKind::Elevation, "sudo", "root", &one).was_full_root());
+    assert!(!session(SessionKind::Elevation, "sudo", "root", &one).was_root());
 }
 
 #[test]
