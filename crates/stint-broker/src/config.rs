@@ -94,7 +94,12 @@ impl Config {
 
     fn check(&self, path: &Path, text: &str) -> Result<(), FileError> {
         let wrong = |field: &str, message: &str| {
-            FileError::at(path, text, text.find(field).unwrap_or(0), format!("{field}: {message}"))
+            // The line that sets it, not a comment that names it.
+            let at = text
+                .match_indices(field)
+                .map(|(at, _)| at)
+                .find(|at| text[..*at].ends_with('\n') || *at == 0);
+            FileError::at(path, text, at.unwrap_or(0), format!("{field}: {message}"))
         };
         if self.names.is_empty() {
             return Err(wrong("names", "name at least one, such as \"broker.example.org\""));

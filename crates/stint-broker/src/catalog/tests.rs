@@ -61,7 +61,7 @@ fn a_mistake_is_told_with_file_line_and_what_to_write() {
         ("command = \"/usr/bin/systemctl\"", "command = \"/usr/bin/sudoedit\"", 14, "sudoedit"),
         ("command = \"/usr/bin/systemctl\"", "command = \"/usr/bin/a b\"", 14, "absolute path"),
         ("command = \"/usr/bin/systemctl\"", "command = \"ALL\"", 14, "full_root = true"),
-        ("\"nginx\"]", "\"ng\\ninx\"]", 14, "control character"),
+        ("\"nginx\"]", "\"ng\\ninx\"]", 14, "ng\\ninx"),
         ("\"nginx\"]", "\"ngin*\"]", 15, "exact argument"),
         ("\"nginx\"]", "\"^.*$\"]", 15, "exact argument"),
         ("\"nginx\"]", "\"a\\\\b\"]", 15, "exact argument"),

@@ -76,7 +76,7 @@ async fn push(app: &App, host: &str, mut connected: Connected, to: &Sender) -> O
             _ = pulses.tick() => {}
             _ = connected.version.changed() => {}
             _ = connected.alive.changed() => return Ok(()),
-            _ = stopping.changed() => return Ok(()),
+            () = stopping.wait() => return Ok(()),
             () = to.closed() => return Ok(()),
         }
     }

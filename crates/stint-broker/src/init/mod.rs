@@ -1,4 +1,5 @@
-//! `stint-broker init`: makes a fleet. All of it, or nothing: it grows beside its place and is moved there at the end.
+//! `stint-broker init`: makes a fleet. All of it, or nothing: it grows in a hidden folder and is moved up at the end, `broker.toml`
+//! last, without which nothing starts.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
@@ -82,18 +83,37 @@ impl From<ca::CaError> for InitError {
 /// Makes a fleet.
 pub async fn init(plan: &Plan) -> Result<Made, InitError> {
     check(plan)?;
-    let parent = plan.data.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(|e| InitError::at(parent, e))?;
-    let name = plan.data.file_name().ok_or_else(|| InitError::at(&plan.data, "name a directory"))?;
-    let growing = parent.join(format!(".{}.{}", name.to_string_lossy(), random::id()));
-    match grow(plan, &growing).await {
-        Ok(made) => Ok(made),
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = std::fs::remove_dir_all(&growing);
-            Err(error)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&plan.data)
+        .map_err(|e| InitError::at(&plan.data, e))?;
+    let growing = plan.data.join(format!(".init-{}", random::id()));
+    let made = match grow(plan, &growing).await {
+        Ok(made) => move_up(&growing, &plan.data).map(|()| made),
+        Err(error) => Err(error),
+    };
+    if made.is_err() {
+        // The directory was empty before. The first error is the one to tell.
+        for name in CONTENTS {
+            let path = plan.data.join(name);
+            let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
         }
+        let _ = std::fs::remove_dir_all(&growing);
     }
+    made
+}
+
+/// What a data directory holds. What the broker looks for first comes last.
+const CONTENTS: [&str; 6] = ["keys", "tls", "catalog", "take-away", "broker.db", "broker.toml"];
+
+fn move_up(growing: &Path, data: &Path) -> Result<(), InitError> {
+    for name in CONTENTS {
+        std::fs::rename(growing.join(name), data.join(name))
+            .map_err(|e| InitError::at(&data.join(name), e))?;
+    }
+    std::fs::remove_dir(growing).map_err(|e| InitError::at(growing, e))?;
+    std::fs::File::open(data).and_then(|d| d.sync_all()).map_err(|e| InitError::at(data, e))
 }
 
 fn check(plan: &Plan) -> Result<(), InitError> {
@@ -170,7 +190,6 @@ async fn grow(plan: &Plan, growing: &Path) -> Result<Made, InitError> {
     write(layout.config(), &config_text(plan))?;
 
     let admin = fill_database(plan, &layout, now, &root_pin, &envelope).await?;
-    std::fs::rename(growing, &plan.data).map_err(|e| InitError::at(&plan.data, e))?;
     Ok(Made {
         ca_pin: authority.pin(),
         root_pin: root_pin.to_string(),
@@ -184,9 +203,9 @@ fn config_text(plan: &Plan) -> String {
     format!(
         "# The broker of one fleet. Unknown fields are refused.\n\
          fleet = \"{}\"\nlisten = \"{}\"\nnames = [{}]\n\n\
-         # How often a connected host gets a pulse.\npulse_interval = \"20s\"\n\
-         # How long a bundle is believed at most.\nbundle_validity = \"7d\"\n\
-         # The longest window that the catalog may offer, extensions included.\nmax_window = \"24h\"\n",
+         # How often a connected host gets a pulse.\n# pulse_interval = \"20s\"\n\
+         # How long a bundle is believed at most.\n# bundle_validity = \"7d\"\n\
+         # The longest window that the catalog may offer, extensions included.\n# max_window = \"24h\"\n",
         plan.fleet,
         plan.listen,
         names.join(", ")

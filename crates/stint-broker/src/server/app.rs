@@ -34,6 +34,18 @@ impl OnlineKeys {
     }
 }
 
+/// Tells when the broker stops, and that it has stopped already.
+#[derive(Clone, Debug)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Waits until the broker is told to stop.
+    pub async fn wait(&mut self) {
+        // The sender lives as long as the state; without it there is nothing to wait for.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
 /// The shared state.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -106,9 +118,13 @@ impl App {
     pub async fn publish(&self) -> Outcome<()> {
         bundle::publish(self).await
     }
+    /// As long as this is held no bundle is made: what changes meanwhile waits, as it does over a crash.
+    pub async fn hold_publishing(&self) -> impl Drop + '_ {
+        self.publishing.lock().await
+    }
     /// Tells when the broker stops.
-    pub fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    pub fn stopping(&self) -> Stopping {
+        Stopping(self.stopping.subscribe())
     }
     /// Lets streams and background work end.
     pub fn stop(&self) {

@@ -27,7 +27,7 @@ pub(crate) async fn publisher(app: App) {
         tokio::select! {
             _ = changes.changed() => {}
             () = tokio::time::sleep(TICK) => {}
-            _ = stopping.changed() => return,
+            () = stopping.wait() => return,
         }
     }
 }
@@ -48,7 +48,7 @@ pub(crate) async fn clockwork(app: App) {
         ticks = ticks.wrapping_add(1);
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
-            _ = stopping.changed() => return,
+            () = stopping.wait() => return,
         }
     }
 }

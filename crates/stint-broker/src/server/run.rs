@@ -11,13 +11,13 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use crate::host::PeerCertificate;
+use crate::server::app::Stopping;
 use crate::server::router::router;
 use crate::server::{App, PeerAddress, StartError, background, tls};
 use crate::trust::ca;
@@ -86,7 +86,7 @@ async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = stopping.changed() => break,
+            () = stopping.wait() => break,
         }
     }
     drop(listener);
@@ -103,7 +103,7 @@ async fn connection(
     stream: TcpStream,
     from: SocketAddr,
     router: Router,
-    mut stopping: watch::Receiver<bool>,
+    mut stopping: Stopping,
 ) {
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -125,7 +125,7 @@ async fn connection(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
+        () = stopping.wait() => {
             connection.as_mut().graceful_shutdown();
             connection.as_mut().await
         }

@@ -37,7 +37,7 @@ pub async fn newer<T, F: Future<Output = Outcome<T>>>(
         }
         tokio::select! {
             _ = changes.changed() => {}
-            _ = stopping.changed() => return Ok(found),
+            () = stopping.wait() => return Ok(found),
             () = tokio::time::sleep_until(until) => return Ok(found),
         }
     }

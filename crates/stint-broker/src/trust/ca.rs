@@ -7,7 +7,7 @@ use rcgen::{
     IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use sha2::Digest;
 use zeroize::Zeroizing;
 
@@ -111,6 +111,9 @@ impl Ca {
         let fault = |e: rcgen::Error| CaError::Ca(e.to_string());
         let mut params = params(now, SERVER_LIFE);
         for name in names {
+            if ServerName::try_from(name.as_str()).is_err() {
+                return Err(CaError::Name(name.clone()));
+            }
             let one = CertificateParams::new(vec![name.clone()]).map_err(|_| CaError::Name(name.clone()))?;
             params.subject_alt_names.extend(one.subject_alt_names);
         }

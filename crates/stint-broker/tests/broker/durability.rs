@@ -1,0 +1,169 @@
+//! What stands before the broker starts, and what a crash cannot take.
+
+use std::os::unix::fs::PermissionsExt;
+
+use stint_broker::clock::Clock;
+use stint_broker::init;
+use stint_broker::server;
+use stint_broker::store::Db;
+
+use crate::fleet::{CATALOG, Data, Fleet, ask, make, plan};
+
+async fn why_not(data: &Data) -> String {
+    match server::open(&data.path, Clock::default()).await {
+        Ok(_) => panic!("it started"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn it_starts_on_what_init_made() {
+    let data = make().await;
+    server::open(&data.path, Clock::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn it_does_not_start_while_it_can_read_the_keys_that_were_to_be_taken_away() {
+    let data = make().await;
+    std::fs::rename(&data.away, data.path.join("take-away")).unwrap();
+    let why = why_not(&data).await;
+    assert!(why.contains("take-away") && why.contains("move the folder"), "{why}");
+}
+
+#[tokio::test]
+async fn a_missing_open_or_foreign_key_is_told_and_nothing_starts() {
+    let data = make().await;
+    let bundle = data.path.join("keys/bundle.key");
+    std::fs::set_permissions(&bundle, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(why_not(&data).await.contains("chmod 600"));
+    std::fs::remove_file(&bundle).unwrap();
+    let why = why_not(&data).await;
+    assert!(why.contains("bundle.key") && why.contains("restore it"), "{why}");
+    std::fs::copy(data.path.join("keys/pulse.key"), &bundle).unwrap();
+    assert!(why_not(&data).await.contains("the root does not let"));
+    let data = make().await;
+    std::fs::remove_file(data.path.join("tls/ca.key")).unwrap();
+    assert!(why_not(&data).await.contains("ca.key"));
+}
+
+#[tokio::test]
+async fn a_damaged_or_missing_database_is_told_and_nothing_starts() {
+    let data = make().await;
+    let db = data.path.join("broker.db");
+    let bytes = std::fs::read(&db).unwrap();
+    let mut torn = bytes.clone();
+    for byte in &mut torn[4096..40_960] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&db, &torn).unwrap();
+    assert!(why_not(&data).await.contains("damaged"));
+    std::fs::write(&db, b"this is no database at all, but long enough to be looked at as one").unwrap();
+    assert!(why_not(&data).await.contains("damaged"));
+    std::fs::remove_file(&db).unwrap();
+    assert!(why_not(&data).await.contains("there is no database"));
+    assert!(!db.exists());
+}
+
+#[tokio::test]
+async fn a_record_that_was_changed_behind_the_brokers_back_is_told_and_nothing_starts() {
+    let data = make().await;
+    let db = Db::open(&data.path.join("broker.db")).await.unwrap();
+    let conn = &mut *db.read().await.unwrap();
+    sqlx::query("DROP TRIGGER event_is_never_changed").execute(&mut *conn).await.unwrap();
+    sqlx::query("UPDATE event SET actor = 'nobody' WHERE seq = 0").execute(&mut *conn).await.unwrap();
+    assert!(why_not(&data).await.contains("event 0"));
+}
+
+#[tokio::test]
+async fn mistakes_in_configuration_are_told_with_file_and_line() {
+    let data = make().await;
+    let config = data.path.join("broker.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let lines = good.lines().count();
+    let table = [
+        ("listen_on = \"x\"", "unknown field `listen_on`"),
+        ("pulse_interval = \"1h\"", "pulse_interval: at most 5m"),
+        ("pulse_interval = 20", "invalid type"),
+        ("max_window = \"30d\"", "max_window: at most 7d"),
+        ("bundle_validity = \"1m\"", "bundle_validity: at least 1h"),
+    ];
+    for (line, words) in table {
+        std::fs::write(&config, format!("{good}{line}\n")).unwrap();
+        let why = why_not(&data).await;
+        assert!(why.contains(words), "{line}: {why}");
+        assert!(why.contains("broker.toml, line"), "{line}: {why}");
+        assert!(why.contains(&format!("line {}", lines + 1)), "{line}: {why}");
+    }
+    std::fs::write(&config, good.replace("fleet = \"test\"", "fleet = \"other\"")).unwrap();
+    assert!(why_not(&data).await.contains("fleet test"));
+    std::fs::write(&config, &good).unwrap();
+    std::fs::write(data.path.join("catalog/bad.toml"), CATALOG.replace("/usr/bin/", "")).unwrap();
+    let why = why_not(&data).await;
+    assert!(why.contains("bad.toml, line 15") && why.contains("absolute path"), "{why}");
+}
+
+#[tokio::test]
+async fn a_wrong_catalog_leaves_the_old_one_in_place() {
+    let fleet = Fleet::new().await;
+    let path = fleet.data.path.join("catalog/bad.toml");
+    std::fs::write(&path, "name = 1").unwrap();
+    assert!(server::reload_catalog(&fleet.app, &fleet.data.path).await.is_err());
+    assert_eq!(fleet.app.catalog().entitlements.len(), 2);
+    std::fs::write(&path, CATALOG.replace("nginx-restart", "third")).unwrap();
+    server::reload_catalog(&fleet.app, &fleet.data.path).await.unwrap();
+    assert_eq!(fleet.app.catalog().entitlements.len(), 3);
+}
+
+#[tokio::test]
+async fn init_makes_all_or_nothing() {
+    let data = make().await;
+    let again = init::init(&plan(&data.path)).await.err().unwrap().to_string();
+    assert!(again.contains("not empty"), "{again}");
+    server::open(&data.path, Clock::default()).await.unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut bad = plan(folder.path());
+    bad.names.push("not a name".to_owned());
+    assert!(init::init(&bad).await.err().unwrap().to_string().contains("not a name"));
+    bad.names.pop();
+    bad.passphrase = "short".to_owned().into();
+    assert!(init::init(&bad).await.err().unwrap().to_string().contains("too short"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_change_whose_push_was_lost_is_in_the_first_bundle_after_the_start() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.admin().await;
+    let alice = fleet.person(&admin, "alice", &["requester"]).await;
+    let web = fleet.enroll(&admin, "web-01").await;
+    let before = web.verify(&web.update().await);
+
+    // As after a crash between the commit and the making of the bundle: nobody makes bundles while this is held.
+    let publishing = fleet.app.clone();
+    let held = publishing.hold_publishing().await;
+    let request = alice.request(&ask("look", &["web-01"])).await.unwrap();
+    alice.activate(&request.id).await.unwrap();
+    assert_eq!(admin.host("web-01").await.unwrap().bundle_version, before.head.version);
+    let (data, clock) = fleet.abandon();
+    let (app, running) = crate::fleet::start(&data, &clock).await.unwrap();
+    app.publish().await.unwrap();
+    let conn = &mut *app.db.read().await.unwrap();
+    let bundle = stint_broker::bundle::store::newest(conn, "web-01").await.unwrap();
+    assert_eq!(bundle.version.unsigned_abs(), before.head.version + 1);
+    assert!(bundle.shards().unwrap()[0].contains(&request.id));
+    drop((held, running));
+}
+
+#[tokio::test]
+async fn a_version_is_durable_before_any_host_sees_it() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.admin().await;
+    let web = fleet.enroll(&admin, "web-01").await;
+    let before = web.verify(&web.update().await);
+    let fleet = fleet.restart().await;
+    let web = web.at(&fleet);
+    let after = web.verify(&web.update().await);
+    assert_eq!(after.head, before.head);
+    web.ack(&after, &[]).await.unwrap();
+}

@@ -1,0 +1,10 @@
+//! The broker from outside: a real server on loopback, real TLS, a real database.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod durability;
+mod fleet;
+mod host;
+mod journal;
+mod refusals;
+mod story;
