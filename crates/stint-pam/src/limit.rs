@@ -14,14 +14,15 @@ use crate::tell;
 
 /// Sets the limit. It tells the user nothing: what is refused here, `session register` refuses with its cause.
 pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer {
+    // A host that only observes ends no session.
+    if tell::observes(host) {
+        return Answer::NotOurs;
+    }
     let settings = Settings::load(pam, host, line);
     let allowed = match in_force(host, &settings, call, None) {
         Ok(allowed) if allowed.is_empty() => return Answer::NotOurs,
         Ok(allowed) => allowed,
         Err((about, cause)) => {
-            if tell::observes(host) {
-                return Answer::NotOurs;
-            }
             let (about, words) = (tell::words(&about), tell::words(&cause.words));
             pam.log(Level::Debug, &format!("no limit for user={about} cause={}: {words}", cause.code));
             return Answer::Denied;

@@ -1,5 +1,7 @@
 //! The host that the module runs on. Nothing can point it elsewhere: no argument, no environment.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use nix::time::{ClockId, clock_gettime};
@@ -62,8 +64,11 @@ pub fn read_clock() -> Result<ClockReading, String> {
     let read = |clock| clock_gettime(clock).map_err(|e| format!("a clock cannot be read: {}", e.desc()));
     let (wall, boot) = (read(ClockId::CLOCK_REALTIME)?, read(ClockId::CLOCK_BOOTTIME)?);
     let millis = boot.tv_sec().saturating_mul(1000).saturating_add(boot.tv_nsec() / 1_000_000);
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+    let mut boot_id = [0; 64];
+    let length = File::open("/proc/sys/kernel/random/boot_id")
+        .and_then(|mut file| file.read(&mut boot_id))
         .map_err(|e| format!("the boot's id cannot be read: {e}"))?;
+    let boot_id = String::from_utf8_lossy(boot_id.get(..length).unwrap_or_default());
     Ok(ClockReading {
         wall: UnixTime(wall.tv_sec()),
         boottime_ms: u64::try_from(millis).map_err(|_| "the boot clock is negative".to_owned())?,

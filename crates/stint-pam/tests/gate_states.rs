@@ -7,7 +7,6 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stint_grant::bundle::MAX_SHARD_BYTES;
 use stint_grant::gate::{MAX_CURRENT_BYTES, MAX_USER_BYTES};
 use stint_grant::time::{Floor, Seconds, UnixTime};
 use support::fixture::{ALICE, Host, key, reading, write};
@@ -155,7 +154,6 @@ fn an_oversized_file_denies() {
         denies_again(&host, &format!("has more than {max} bytes"));
         write(&file, &good);
     }
-    assert!(MAX_USER_BYTES > MAX_SHARD_BYTES);
 }
 
 fn denies_again(host: &Host, words: &str) {

@@ -122,6 +122,17 @@ fn a_line_with_unknown_or_missing_words_denies() {
 }
 
 #[test]
+fn the_module_that_ships_loads_and_leaves_root_on_the_console_alone() {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().join("libpam_stint.so");
+    let host = Host::ready();
+    let line = |words: &str| format!("account required {} account {words}", deps.display());
+    host.service("login", &[&line(""), PERMIT]);
+    assert_eq!(host.start("login", "root").account(), SUCCESS);
+    host.service("login", &[&line("root=/tmp"), PERMIT]);
+    assert_eq!(host.start("login", "root").account(), PERM_DENIED);
+}
+
+#[test]
 fn what_ships_cannot_be_pointed_elsewhere() {
     assert_eq!(
         pam_stint::place::open(&["root=/tmp".to_owned()]).unwrap_err(),

@@ -143,6 +143,16 @@ fn in_observe_mode_nothing_is_refused() {
 }
 
 #[test]
+fn in_observe_mode_no_session_is_limited() {
+    let host = Host::ready();
+    let warden = Warden::says_yes(&host);
+    let mut pam = host.mode("observe").gated_sessions("sshd").ssh(ALICE);
+    assert_eq!(pam.open(), SUCCESS);
+    assert_eq!(pam.limit(), None);
+    assert_eq!(warden.next().grants, [id(GRANT)], "the warden is told all the same");
+}
+
+#[test]
 fn a_grant_that_ended_since_the_account_phase_denies_the_session() {
     let (host, mut plan) = Host::new();
     host.write(&plan);
