@@ -28,6 +28,10 @@ impl Backoff {
     pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, failures: 0 }
     }
+    /// Whether nothing has failed since it last worked: what is told once is not told every minute for days.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.failures == 0
+    }
     /// It worked: the next wait is short again.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
@@ -50,7 +54,7 @@ fn wait(limits: Limits, failures: u32, random: u64) -> Duration {
     let doubled = limits.least.saturating_mul(2u32.saturating_pow(failures.saturating_add(1)));
     let full = doubled.clamp(limits.least, limits.most);
     let half = (full / 2).max(limits.least);
-    half + spread(full - half, random)
+    half + spread(full.saturating_sub(half), random)
 }
 
 /// A part of `range` that `random` chooses.

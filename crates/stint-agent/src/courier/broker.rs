@@ -13,7 +13,7 @@ use stint_api::tls::{self, PinnedCa, TlsError, describe};
 use super::store::Store;
 
 /// How long a call may take, its answer included. The stream has no such limit.
-const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the broker may take until it begins to answer.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer but an update, in bytes.

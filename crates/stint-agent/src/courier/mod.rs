@@ -74,9 +74,9 @@ pub(crate) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            retry: backoff::Limits::new(Duration::from_millis(500), Duration::from_secs(60)),
-            stream_silence: Duration::from_secs(60),
-            after_refusal: backoff::Limits::new(Duration::from_secs(5), Duration::from_secs(300)),
+            retry: backoff::Limits::new(Duration::from_millis(500), Duration::from_mins(1)),
+            stream_silence: Duration::from_mins(1),
+            after_refusal: backoff::Limits::new(Duration::from_secs(5), Duration::from_mins(5)),
         }
     }
 }
@@ -190,5 +190,5 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
 
 /// A third of what systemd allows; hourly where it watches nothing.
 fn watchdog_interval() -> Duration {
-    sd_notify::watchdog_enabled().map_or(Duration::from_secs(3600), |limit| limit / 3)
+    sd_notify::watchdog_enabled().map_or(Duration::from_hours(1), |limit| limit / 3)
 }

@@ -115,8 +115,8 @@ mod tests {
     fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
         let validity = Validity { not_before: 1_000_000, not_after: 1_000_000 + 30 * DAY };
         let wait = |now| until_renewal(validity, now);
-        assert_eq!(wait(1_000_000), Duration::from_secs(20 * 24 * 3600));
-        assert_eq!(wait(1_000_000 + 19 * DAY), Duration::from_secs(24 * 3600));
+        assert_eq!(wait(1_000_000), 20 * Duration::from_hours(24));
+        assert_eq!(wait(1_000_000 + 19 * DAY), Duration::from_hours(24));
         assert_eq!(wait(1_000_000 + 20 * DAY), Duration::ZERO);
         assert_eq!(wait(1_000_000 + 40 * DAY), Duration::ZERO);
     }

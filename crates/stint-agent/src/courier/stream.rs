@@ -9,6 +9,7 @@ use super::Shared;
 use super::backoff::Backoff;
 use super::broker::CallError;
 use super::sse::{Event, MAX_EVENT_BYTES, Parser, SseError};
+use super::upload::tell;
 
 /// How long the first update of a stream may take until it is fetched instead.
 const UPDATE_GRACE: Duration = Duration::from_secs(5);
@@ -44,10 +45,10 @@ pub(crate) async fn run(mut shared: Shared) {
             tracing::info!("the stream is opened anew: {end}");
             continue;
         }
-        tracing::warn!("the stream to the broker ended: {end}");
+        tell(&backoff, &format_args!("the stream to the broker ended: {end}"));
         if !heard {
             // A broker that answers but gives no stream, or something in between that breaks streams.
-            fetch(&shared).await;
+            fetch(&shared, &backoff).await;
         }
         backoff.pause().await;
     }
@@ -116,17 +117,17 @@ pub(crate) async fn poll_on_demand(shared: Shared) {
     loop {
         shared.want_update.notified().await;
         backoff.reset();
-        while !fetch(&shared).await {
+        while !fetch(&shared, &backoff).await {
             backoff.pause().await;
         }
     }
 }
 
-async fn fetch(shared: &Shared) -> bool {
+async fn fetch(shared: &Shared, backoff: &Backoff) -> bool {
     match shared.broker().update().await {
         Ok(update) => shared.outbox.update(update),
         Err(error) => {
-            tracing::warn!("no update: {error}");
+            tell(backoff, &format_args!("no update: {error}"));
             return error.is_final();
         }
     }

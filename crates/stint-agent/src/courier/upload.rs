@@ -13,7 +13,7 @@ pub(crate) async fn acknowledgements(shared: Shared) {
                 tracing::error!("an acknowledgement was not taken: {error}");
                 break;
             }
-            tracing::warn!("an acknowledgement waits: {error}");
+            tell(&backoff, &format_args!("an acknowledgement waits: {error}"));
             backoff.pause().await;
             // Those that came meanwhile say more: only the newest is worth sending late.
             envelope = shared.acknowledgements.take_newest().unwrap_or(envelope);
@@ -28,24 +28,36 @@ pub(crate) async fn acknowledgements(shared: Shared) {
 /// ships from there: so what must be sent again is decided in one place.
 pub(crate) async fn records(shared: Shared) {
     let mut backoff = Backoff::new(shared.pace.retry);
+    // A shipment that is refused, asked about and sent again must not go round at full speed.
+    let mut ship_failed = false;
     loop {
         let answer = tokio::select! {
             records = shared.shipments.take() => {
                 let answer = shared.broker().ship(&records).await;
-                if answer.is_ok() {
-                    backoff.reset();
-                }
+                ship_failed = answer.is_err();
                 answer
             }
             () = shared.want_high_water.notified() => shared.broker().high_water().await,
         };
+        if answer.is_ok() && !ship_failed {
+            backoff.reset();
+        }
         match answer {
             Ok(high_water) => shared.outbox.high_water(high_water),
             Err(error) => {
-                tracing::warn!("records wait: {error}");
+                tell(&backoff, &format_args!("records wait: {error}"));
                 backoff.pause().await;
                 shared.want_high_water.notify_one();
             }
         }
+    }
+}
+
+/// Aloud the first time in a row.
+pub(crate) fn tell(backoff: &Backoff, what: &std::fmt::Arguments<'_>) {
+    if backoff.is_fresh() {
+        tracing::warn!("{what}");
+    } else {
+        tracing::debug!("{what}");
     }
 }

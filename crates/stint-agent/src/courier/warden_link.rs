@@ -8,6 +8,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Shared;
 use super::backoff::Backoff;
+use super::upload::tell;
 use crate::wire::{MAX_LINE_BYTES, ToCourier};
 
 /// Keeps the link, for ever.
@@ -25,7 +26,7 @@ pub(crate) async fn run(socket: PathBuf, shared: Shared) {
                 shared.want_high_water.notify_one();
                 let mut heard = false;
                 let end = tokio::select! {
-                    end = tell(&shared, to_warden) => end,
+                    end = carry(&shared, to_warden) => end,
                     end = listen(&shared, from_warden, &mut refusals, &mut heard) => end,
                 };
                 if heard {
@@ -34,14 +35,17 @@ pub(crate) async fn run(socket: PathBuf, shared: Shared) {
                 tracing::warn!("the link to the warden ended: {end}");
             }
             Err(error) => {
-                tracing::warn!(%error, "the warden cannot be reached at {}", socket.display());
+                tell(
+                    &backoff,
+                    &format_args!("the warden cannot be reached at {}: {error}", socket.display()),
+                );
             }
         }
         backoff.pause().await;
     }
 }
 
-async fn tell(shared: &Shared, mut to_warden: OwnedWriteHalf) -> String {
+async fn carry(shared: &Shared, mut to_warden: OwnedWriteHalf) -> String {
     loop {
         let message = shared.outbox.next().await;
         let mut line = match serde_json::to_vec(&message) {

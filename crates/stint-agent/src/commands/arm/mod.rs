@@ -51,7 +51,9 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
     let _lock = lock(&paths)?;
     let checks = checks_when_settled(&paths);
     println!("Checks:");
-    checks.iter().for_each(|check| println!("{check}"));
+    for check in &checks {
+        println!("{check}");
+    }
     if !checks::all_pass(&checks) {
         return Err(Failure::new(Exit::Check, "this host is not ready: nothing was changed")
             .next("mend what failed, then run `stintd arm` again"));
@@ -165,12 +167,10 @@ fn before(paths: &Paths) -> Result<Before, Failure> {
 }
 
 fn record(before: Before, after: Duration) -> Result<Record, Failure> {
-    let now = crate::warden::time::read_clocks()
-        .ok_or_else(|| Failure::failed("the clocks cannot be read: is /proc mounted?"))?;
     let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
     Ok(Record {
-        boot_id: now.boot_id,
-        deadline_boottime_ms: now.boottime_ms.saturating_add(millis),
+        mark: rollback::new_mark()?,
+        deadline_boottime_ms: boottime_ms().saturating_add(millis),
         armed_by: login::current(),
         before,
     })

@@ -129,8 +129,8 @@ fn leads_to_gate(reads: &dyn Fn(&str) -> Option<String>, file: &str, depth: u8) 
     logical_lines(&text).iter().any(|line| {
         let mut words = line.split_whitespace();
         let included = match (words.next(), words.next(), words.next()) {
-            (Some("@include"), Some(file), _) => Some(file),
-            (Some("account"), Some("include" | "substack"), Some(file)) => Some(file),
+            (Some("@include"), Some(file), _)
+            | (Some("account"), Some("include" | "substack"), Some(file)) => Some(file),
             (Some("account"), _, _) if line.contains(MODULE) => return true,
             _ => None,
         };

@@ -1,7 +1,8 @@
 //! The way back: a record of what was before, a timer of systemd's, and what happens after a reboot.
 //!
 //! The record is the truth: without it there is nothing to put back. The timer only says when. It does not outlive the boot, so the
-//! warden looks at the record when it starts.
+//! warden looks at the record when it starts. A mark under `/run` tells whether that is the same boot: the kernel's boot id looks
+//! different inside and outside of a service's own mounts in a container.
 
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ const MAX_BYTES: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
-    /// The boot in which it was armed.
-    pub(crate) boot_id: String,
+    /// What the mark under `/run` holds in the boot in which it was armed.
+    pub(crate) mark: String,
     /// When it is put back, on CLOCK_BOOTTIME of that boot, in milliseconds.
     pub(crate) deadline_boottime_ms: u64,
     /// The login that armed it: the confirmation must come from another one.
@@ -42,9 +43,9 @@ pub(crate) struct Before {
 }
 
 impl Record {
-    /// Whether it is to be put back now: its time is over, or the host was booted anew.
-    pub(crate) fn is_due(&self, boot_id: &str, boottime_ms: u64) -> bool {
-        self.boot_id != boot_id || boottime_ms >= self.deadline_boottime_ms
+    /// Whether it is to be put back now: its time is over, or the host was booted anew and the mark is gone.
+    pub(crate) fn is_due(&self, mark: Option<&str>, boottime_ms: u64) -> bool {
+        mark != Some(&self.mark) || boottime_ms >= self.deadline_boottime_ms
     }
     /// How long it has yet.
     pub(crate) fn left(&self, boottime_ms: u64) -> Duration {
@@ -54,6 +55,23 @@ impl Record {
 
 fn path(paths: &Paths) -> std::path::PathBuf {
     paths.state.join("rollback.json")
+}
+
+fn mark_path(paths: &Paths) -> std::path::PathBuf {
+    paths.run.join("rollback.mark")
+}
+
+/// A new mark.
+pub(crate) fn new_mark() -> Result<String, Failure> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| Failure::failed(format!("no randomness: {e}")))?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}
+
+fn is_due(paths: &Paths, record: &Record) -> bool {
+    let mark = files::read(&mark_path(paths), 64).ok().flatten();
+    let mark = mark.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    record.is_due(mark, time::boottime_ms())
 }
 
 /// Reads the record. A damaged one is an error: somebody must look.
@@ -69,6 +87,7 @@ pub(crate) fn read(paths: &Paths) -> Result<Option<Record>, Failure> {
 /// Writes the record, then starts the timer. Both stand before anything is changed.
 pub(crate) fn begin(paths: &Paths, record: &Record, after: Duration) -> Result<(), Failure> {
     let bytes = serde_json::to_vec_pretty(record).map_err(Failure::failed)?;
+    files::replace_volatile(&mark_path(paths), record.mark.as_bytes(), 0o644).map_err(Failure::failed)?;
     files::replace(&path(paths), &bytes, 0o644).map_err(Failure::failed)?;
     stop_timer();
     let program = std::env::current_exe().map_err(|e| Failure::failed(format!("where stintd is: {e}")))?;
@@ -110,9 +129,7 @@ pub(crate) fn resume() {
     let paths = Paths::system();
     let due = match read(&paths) {
         Ok(None) => false,
-        Ok(Some(record)) => {
-            time::read_clocks().is_none_or(|now| record.is_due(&now.boot_id, now.boottime_ms))
-        }
+        Ok(Some(record)) => is_due(&paths, &record),
         Err(failure) => {
             tracing::error!("the record of an unconfirmed `stintd arm --rollback` cannot be read: {failure}");
             false
@@ -140,7 +157,7 @@ mod tests {
 
     fn record() -> Record {
         Record {
-            boot_id: "one".to_owned(),
+            mark: "one".to_owned(),
             deadline_boottime_ms: 600_000,
             armed_by: None,
             before: Before { wired: false, mode: None },
@@ -149,9 +166,21 @@ mod tests {
 
     #[test]
     fn it_is_put_back_at_its_time_and_in_every_other_boot() {
-        assert!(!record().is_due("one", 599_999));
-        assert!(record().is_due("one", 600_000));
-        assert!(record().is_due("two", 10));
+        assert!(!record().is_due(Some("one"), 599_999));
+        assert!(record().is_due(Some("one"), 600_000));
+        assert!(record().is_due(Some("two"), 10));
+        assert!(record().is_due(None, 10));
+    }
+    #[test]
+    fn a_mark_that_is_gone_means_another_boot() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::under(folder.path());
+        std::fs::create_dir_all(&paths.run).unwrap();
+        let record = Record { mark: new_mark().unwrap(), deadline_boottime_ms: u64::MAX, ..record() };
+        assert!(is_due(&paths, &record));
+        files::replace_volatile(&mark_path(&paths), record.mark.as_bytes(), 0o644).unwrap();
+        assert!(!is_due(&paths, &record));
+        assert_ne!(new_mark().unwrap(), record.mark);
     }
     #[test]
     fn what_is_left_never_goes_below_nothing() {

@@ -24,8 +24,8 @@ pub(super) struct Installation {
     paths: Paths,
     identity: SigningKey,
     staged: Vec<Staged>,
-    /// What the warden knew, and must not know any more.
-    forgotten: Vec<Staged>,
+    /// What is damaged of the warden's state.
+    aside: Vec<Staged>,
     owner: Option<(u32, u32)>,
 }
 
@@ -54,19 +54,13 @@ impl Installation {
         let place = paths.identity_key();
         if keeps_identity {
             let identity = keys::load(&place).map_err(Failure::failed)?;
-            return Ok(Self {
-                paths: paths.clone(),
-                identity,
-                staged: Vec::new(),
-                forgotten: Vec::new(),
-                owner,
-            });
+            return Ok(Self { paths: paths.clone(), identity, staged: Vec::new(), aside: Vec::new(), owner });
         }
         let new = beside(&place);
         files::remove(&new).map_err(Failure::failed)?;
         let identity = keys::create(&new).map_err(Failure::failed)?;
         let staged = vec![Staged { new, place, old: None, placed: false }];
-        Ok(Self { paths: paths.clone(), identity, staged, forgotten: Vec::new(), owner })
+        Ok(Self { paths: paths.clone(), identity, staged, aside: Vec::new(), owner })
     }
 
     /// The identity key.
@@ -74,15 +68,24 @@ impl Installation {
         &self.identity
     }
 
-    /// What the warden took from another enrolment is void with this one: it is put aside with the commit. What it remembers of
-    /// grants stays within one fleet, so that nothing that ended lives again.
-    pub(super) fn forget_news(&mut self, and_grants: bool) {
+    /// The warden does not start on damaged state, and begins anew where there is none: what is damaged is put aside with the commit.
+    pub(super) fn put_aside_damaged(&mut self) {
         let warden = self.paths.warden();
-        let mut places = vec![warden.join("state.json"), self.paths.gate().join("current")];
-        if and_grants {
+        let state = json(&warden.join("state.json"));
+        let names_missing_update = state.as_ref().is_ok_and(|state| {
+            let digest = state.as_ref().and_then(|s| s["update"].as_str());
+            digest.is_some_and(|digest| {
+                !matches!(json(&warden.join(format!("update-{digest}.json"))), Ok(Some(_)))
+            })
+        });
+        let mut places = Vec::new();
+        if state.is_err() || names_missing_update {
+            places.push(warden.join("state.json"));
+        }
+        if json(&warden.join("memory.json")).is_err() {
             places.push(warden.join("memory.json"));
         }
-        self.forgotten = places
+        self.aside = places
             .into_iter()
             .map(|place| Staged { new: PathBuf::new(), place, old: None, placed: false })
             .collect();
@@ -108,7 +111,7 @@ impl Installation {
         })();
         self.staged.extend(identity);
         staged
-            .and_then(|()| self.forgotten.iter_mut().try_for_each(Staged::put_aside))
+            .and_then(|()| self.aside.iter_mut().try_for_each(Staged::put_aside))
             .and_then(|()| self.staged.iter_mut().try_for_each(Staged::place))
             .and_then(|()| self.staged.iter().try_for_each(|s| sync_folder(&s.place)))
             .map_err(|error| {
@@ -117,8 +120,7 @@ impl Installation {
                 ))
                 .next("the token is used up: make room or mend the file system, then ask for a new token")
             })?;
-        for staged in std::mem::take(&mut self.staged).into_iter().chain(std::mem::take(&mut self.forgotten))
-        {
+        for staged in std::mem::take(&mut self.staged).into_iter().chain(std::mem::take(&mut self.aside)) {
             staged.forget_old();
         }
         Ok(())
@@ -151,7 +153,7 @@ impl Installation {
 impl Drop for Installation {
     /// What is staged still was not committed.
     fn drop(&mut self) {
-        for staged in self.staged.iter().rev().chain(&self.forgotten) {
+        for staged in self.staged.iter().rev().chain(&self.aside) {
             staged.undo();
         }
     }
@@ -193,6 +195,12 @@ impl Staged {
             eprintln!("stintd: remove {} yourself: {error}", old.display());
         }
     }
+}
+
+/// A file as JSON; `None` if it is not there.
+fn json(path: &Path) -> Result<Option<serde_json::Value>, ()> {
+    let bytes = files::read(path, 64 * 1024 * 1024).map_err(|_| ())?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose().map_err(|_| ())
 }
 
 fn beside(place: &Path) -> PathBuf {
@@ -287,29 +295,28 @@ mod tests {
         assert_ne!(enrol(&paths, false, b"three", "three").unwrap(), first);
     }
     #[test]
-    fn what_the_warden_knew_is_forgotten_with_the_commit_and_not_before() {
-        let (_folder, paths) = host();
-        enrol(&paths, false, b"one", "one").unwrap();
-        let known = [
-            paths.warden().join("state.json"),
-            paths.warden().join("memory.json"),
-            paths.gate().join("current"),
-        ];
-        std::fs::create_dir_all(paths.gate()).unwrap();
-        known.iter().for_each(|path| std::fs::write(path, "known").unwrap());
-
-        let mut given_up = Installation::begin_as(&paths, false, None).unwrap();
-        given_up.forget_news(true);
-        drop(given_up);
-        assert!(known.iter().all(|path| path.exists()));
-
-        for (and_grants, left) in [(false, 1), (true, 0)] {
-            let mut installation = Installation::begin_as(&paths, false, None).unwrap();
-            installation.forget_news(and_grants);
+    fn damaged_state_of_the_warden_is_put_aside_and_good_state_stays() {
+        let put = |state: &str, memory: &str, update: bool| {
+            let (_folder, paths) = host();
+            enrol(&paths, false, b"one", "one").unwrap();
+            let at = |name: &str| paths.warden().join(name);
+            std::fs::write(at("state.json"), state).unwrap();
+            std::fs::write(at("memory.json"), memory).unwrap();
+            if update {
+                std::fs::write(at("update-abc.json"), "{}").unwrap();
+            }
+            let mut installation = Installation::begin_as(&paths, true, None).unwrap();
+            installation.put_aside_damaged();
             let config = config(installation.identity());
-            installation.commit(&trust(b"two"), &config, "ca", "two").unwrap();
-            assert_eq!(known.iter().filter(|path| path.exists()).count(), left);
-        }
+            installation.commit(&trust(b"one"), &config, "ca", "two").unwrap();
+            (at("state.json").exists(), at("memory.json").exists())
+        };
+        let good = "{\"update\":\"abc\"}";
+        assert_eq!(put(good, "{}", true), (true, true));
+        assert_eq!(put("{\"update\":null}", "{}", false), (true, true));
+        assert_eq!(put(good, "{}", false), (false, true));
+        assert_eq!(put("{\"upd", "{}", true), (false, true));
+        assert_eq!(put(good, "", true), (true, false));
     }
     #[test]
     fn a_failure_at_any_file_leaves_all_as_it_was() {

@@ -29,7 +29,7 @@ use crate::courier::renewal::new_key;
 use crate::courier::store::{CourierConfig, transport_pem};
 use crate::warden::paths::Paths;
 use crate::warden::trust::{self, Trust};
-use answer::{Asked, Known};
+use answer::Asked;
 use install::Installation;
 
 /// The largest answer, in bytes: many roots and certificates.
@@ -94,9 +94,7 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
 
     // A warden that runs would write down again what is put aside.
     let stopped = Stopped::now(before.enrolled);
-    if before.forgets(&known, &root_pin) {
-        installation.forget_news(before.trust.as_ref().is_none_or(|old| old.root_pin != root_pin));
-    }
+    installation.put_aside_damaged();
     let identity_key = PublicKey::of(installation.identity());
     installation.commit(
         &Trust {
@@ -128,7 +126,6 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
 /// What there is before.
 struct Before {
     enrolled: bool,
-    trust: Option<Trust>,
     /// The identity key stays with the machine, so that its journal goes on; a copied disk gets a new one.
     keeps_identity: bool,
     machine: Sha256Hex,
@@ -140,14 +137,7 @@ impl Before {
         let has_key = paths.identity_key().exists();
         let trust = trust::read(paths).ok();
         let keeps_identity = has_key && trust.as_ref().is_some_and(|old| old.machine == machine);
-        Ok(Self { enrolled: has_key && trust.is_some(), trust, keeps_identity, machine })
-    }
-    /// Whether what the warden took so far was for another host, another fleet or another key.
-    fn forgets(&self, known: &Known, root_pin: &Sha256Hex) -> bool {
-        let same = self.trust.as_ref().is_some_and(|old| {
-            old.root_pin == *root_pin && old.host == known.host && old.fleet == known.fleet
-        });
-        !(same && self.keeps_identity)
+        Ok(Self { enrolled: has_key && trust.is_some(), keeps_identity, machine })
     }
 }
 
@@ -233,7 +223,7 @@ fn ask(broker: &Url, ca: &PinnedCa, envelope: Vec<u8>) -> Result<Enrolled, Failu
         let answer = client
             .post(url)
             .header("content-type", "application/json")
-            .timeout(std::time::Duration::from_secs(60))
+            .timeout(std::time::Duration::from_mins(1))
             .body(envelope)
             .send()
             .await?;

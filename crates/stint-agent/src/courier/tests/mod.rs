@@ -74,9 +74,9 @@ impl Link {
         serde_json::from_str(&line).unwrap()
     }
     /// Reads on until something fits.
-    async fn hears<T>(&mut self, fits: impl Fn(ToWarden) -> Option<T>) -> T {
+    async fn hears<T>(&mut self, fits: impl Fn(&ToWarden) -> Option<T>) -> T {
         loop {
-            if let Some(found) = fits(self.heard().await) {
+            if let Some(found) = fits(&self.heard().await) {
                 return found;
             }
         }
@@ -105,13 +105,13 @@ fn update(head: &str) -> String {
 fn high_water(size: u64) -> HighWater {
     HighWater { epoch: 1, size, hash: "00".repeat(32) }
 }
-fn head(message: ToWarden) -> Option<String> {
-    if let ToWarden::Update(update) = message { Some(update.head) } else { None }
+fn head(message: &ToWarden) -> Option<String> {
+    if let ToWarden::Update(update) = message { Some(update.head.clone()) } else { None }
 }
-fn connected(message: ToWarden) -> Option<bool> {
-    if let ToWarden::Connected(connected) = message { Some(connected) } else { None }
+fn connected(message: &ToWarden) -> Option<bool> {
+    if let ToWarden::Connected(connected) = message { Some(*connected) } else { None }
 }
-fn size(message: ToWarden) -> Option<u64> {
+fn size(message: &ToWarden) -> Option<u64> {
     if let ToWarden::HighWater(high_water) = message { Some(high_water.size) } else { None }
 }
 
@@ -124,7 +124,7 @@ async fn updates_and_pulses_of_the_stream_reach_the_warden() {
     assert_eq!(link.hears(head).await, "h1");
     stream.send("event: pulse\ndata: pul".to_owned()).unwrap();
     stream.send("se\n\n".to_owned()).unwrap();
-    let pulse = link.hears(|m| if let ToWarden::Pulse(pulse) = m { Some(pulse) } else { None }).await;
+    let pulse = link.hears(|m| if let ToWarden::Pulse(pulse) = m { Some(pulse.clone()) } else { None }).await;
     assert_eq!(pulse, "pulse");
 }
 
