@@ -195,7 +195,4 @@ pub(super) fn logind_id(unit: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-pub(super) use tests::example;
-
-#[cfg(test)]
-mod tests;
+pub(super) mod tests;

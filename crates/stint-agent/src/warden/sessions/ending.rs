@@ -31,7 +31,7 @@ const GRACE_MS: u64 = 2_000;
 /// How often it is looked whether all is dead before that.
 const LOOK_EVERY_MS: u64 = 200;
 /// A closing that is not clean is tried again, so often and so much later.
-const MAX_ATTEMPTS: u32 = 5;
+const MAX_ATTEMPTS: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 500;
 /// How long PID 1 may take to see that a unit was killed.
 const RESET_AFTER_MS: u64 = 500;
@@ -412,3 +412,6 @@ fn receipt(closing: &Closing, clean: bool) -> Event {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

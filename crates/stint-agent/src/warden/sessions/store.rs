@@ -65,7 +65,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sessions.json");
         assert_eq!(load(&path, "boot"), (vec![], vec![]));
-        let session = super::super::book::example();
+        let session = super::super::book::tests::example();
         save(&path, "boot", std::slice::from_ref(&session), &[]).unwrap();
         assert_eq!(load(&path, "boot"), (vec![session], vec![]));
         assert_eq!(load(&path, "next boot"), (vec![], vec![]));

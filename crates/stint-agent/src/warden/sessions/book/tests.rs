@@ -10,7 +10,7 @@ use super::*;
 const A: &str = "aaaabbbbcccc";
 const B: &str = "ddddeeeeffff";
 
-fn rule(run_as: &str, command: &str) -> Value {
+pub(in crate::warden::sessions) fn rule(run_as: &str, command: &str) -> Value {
     let command = if command == "ALL" {
         json!("all")
     } else {
@@ -19,7 +19,13 @@ fn rule(run_as: &str, command: &str) -> Value {
     json!({ "run_as": run_as, "command": command, "digest": null, "noexec": false })
 }
 
-fn grant(id: &str, user: &str, until: i64, login: &[&str], rules: impl Into<Value>) -> LiveGrant {
+pub(in crate::warden::sessions) fn grant(
+    id: &str,
+    user: &str,
+    until: i64,
+    login: &[&str],
+    rules: impl Into<Value>,
+) -> LiveGrant {
     let forwarding = json!({ "port": false, "agent": false, "x11": false });
     let login =
         (!login.is_empty()).then(|| json!({ "services": login, "origins": [], "forwarding": forwarding }));
@@ -54,7 +60,12 @@ fn register(kind: SessionKind, service: &str, target: &str, grants: &[&LiveGrant
     }
 }
 
-fn session(kind: SessionKind, service: &str, target: &str, live: &[LiveGrant]) -> Session {
+pub(in crate::warden::sessions) fn session(
+    kind: SessionKind,
+    service: &str,
+    target: &str,
+    live: &[LiveGrant],
+) -> Session {
     let all: Vec<&LiveGrant> = live.iter().collect();
     let (basis, limit) = basis_of(&register(kind, service, target, &all), live).unwrap();
     Session {

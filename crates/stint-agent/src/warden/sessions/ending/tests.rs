@@ -1,0 +1,180 @@
+//! Ends, on control groups and processes of a folder. What is asked over the bus is tested on booted hosts: here it would be the
+//! machine's own.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use stint_grant::host_config::HostConfig;
+use stint_grant::time::UnixTime;
+
+use super::super::book::tests::{example, grant, rule, session};
+use super::super::cgroup::Cgroups;
+use super::super::proc::Proc;
+use super::super::units::Units;
+use super::*;
+use crate::warden::paths::Paths;
+
+const A: &str = "aaaabbbbcccc";
+const B: &str = "ddddeeeeffff";
+const SCOPE: &str = "/user.slice/user-1000.slice/session-92.scope";
+const AT: Moment = Moment { now: UnixTime(50), boottime_ms: 1_000 };
+
+#[derive(Default)]
+struct Notes(Vec<Event>);
+impl Recorder for Notes {
+    fn record(&mut self, event: Event) {
+        self.0.push(event);
+    }
+}
+
+/// A host in a folder, on which one session is registered.
+fn host(root: &Path, session: &Session) -> Enforcer {
+    let paths = Paths::under(root);
+    fs::create_dir_all(paths.warden()).unwrap();
+    fs::create_dir_all(root.join("tickets")).unwrap();
+    fs::write(root.join("tickets/alice"), b"").unwrap();
+    let mut enforcer = Enforcer::new(&paths);
+    enforcer.proc = Proc::at(root.join("proc"));
+    enforcer.cgroups = Cgroups::at(root.join("cgroup"));
+    enforcer.units = Units::at(root.join("units"));
+    enforcer.tickets = root.join("tickets");
+    enforcer.config = HostConfig::parse("[managed]\nfirst_uid = 4000000000\n").unwrap();
+    enforcer.armed = true;
+    enforcer.tidy_at_ms = u64::MAX;
+    enforcer.sessions.push(session.clone());
+    group(root, session.cgroup.as_deref().unwrap(), "7\n8\n9\n");
+    enforcer
+}
+
+fn group(root: &Path, path: &str, members: &str) {
+    let folder = root.join(format!("cgroup{path}"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("cgroup.procs"), members).unwrap();
+    fs::write(folder.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+    fs::write(folder.join("cgroup.kill"), "").unwrap();
+}
+
+fn was_killed(root: &Path, path: &str) -> bool {
+    fs::read_to_string(root.join(format!("cgroup{path}/cgroup.kill"))).unwrap() == "1"
+}
+
+/// Does what the kernel does: a group that is killed is empty some time later.
+async fn kernel(root: &Path, path: &str) {
+    while !was_killed(root, path) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    fs::write(root.join(format!("cgroup{path}/cgroup.events")), "populated 0\nfrozen 0\n").unwrap();
+}
+
+fn taken_back(id: &str) -> EndedGrant {
+    EndedGrant {
+        grant: GrantId::new(id).unwrap(),
+        user: UserName::new("alice").unwrap(),
+        how: Ending::Revoked,
+        urgency: Urgency::AtOnce,
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_dead_when_the_call_returns_and_has_its_receipt() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (host(root.path(), &example()), Notes::default());
+    let ended = [taken_back(A)];
+    tokio::join!(enforcer.end(&ended, &[], AT, &mut notes), kernel(root.path(), SCOPE));
+    let [Event::SessionTerminated { how, .. }, killed, receipt] = &notes.0[..] else {
+        panic!("{:?}", notes.0)
+    };
+    assert_eq!(how, "killed");
+    assert!(matches!(killed, Event::ProcessesKilled { count: 3, scope, .. } if scope == SCOPE));
+    let Event::Receipt { sessions: 1, killed: 3, clean: true, removed, .. } = receipt else {
+        panic!("{receipt:?}")
+    };
+    assert_eq!(removed, &[root.path().join("tickets/alice").display().to_string()]);
+    assert!(enforcer.sessions.is_empty());
+    assert_eq!(enforcer.next_deadline(), None);
+}
+
+#[tokio::test]
+async fn a_session_that_another_grant_permits_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (host(root.path(), &example()), Notes::default());
+    let other = [grant(B, "alice", 200, &["sshd"], json!([]))];
+    enforcer.end(&[taken_back(A)], &other, AT, &mut notes).await;
+    assert!(!was_killed(root.path(), SCOPE));
+    assert_eq!(enforcer.sessions.len(), 1);
+    let [Event::Receipt { sessions: 0, killed: 0, clean: true, .. }] = &notes.0[..] else {
+        panic!("{:?}", notes.0)
+    };
+}
+
+#[tokio::test]
+async fn in_observe_mode_nothing_is_ended() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (host(root.path(), &example()), Notes::default());
+    enforcer.armed = false;
+    enforcer.end(&[taken_back(A)], &[], AT, &mut notes).await;
+    assert!(!was_killed(root.path(), SCOPE) && notes.0.is_empty());
+    assert!(root.path().join("tickets/alice").exists());
+}
+
+#[tokio::test]
+async fn a_group_that_does_not_empty_is_tried_again_and_then_told() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (host(root.path(), &example()), Notes::default());
+    enforcer.end(&[taken_back(A)], &[], AT, &mut notes).await;
+    let mut tries = 1;
+    while let Some(due) = enforcer.next_deadline().filter(|_| !enforcer.closings.is_empty()) {
+        assert!(
+            !notes.0.iter().any(|e| matches!(e, Event::Receipt { .. })),
+            "no receipt before the last try"
+        );
+        enforcer.tick(due, &mut notes).await;
+        tries += 1;
+    }
+    assert_eq!(tries, MAX_ATTEMPTS);
+    let [.., Event::Receipt { clean: false, .. }, Event::Alarm { what, .. }] = &notes.0[..] else {
+        panic!("{:?}", notes.0)
+    };
+    assert_eq!(what, "not-clean");
+}
+
+#[tokio::test]
+async fn an_account_that_lives_by_grants_alone_is_ended_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let mut login = example();
+    // An account that no passwd file has: it is known by its login.
+    login.user = UserName::new("of-no-passwd-file").unwrap();
+    login.basis[0].user = login.user.clone();
+    let (mut enforcer, mut notes) = (host(root.path(), &login), Notes::default());
+    enforcer.config = HostConfig::default();
+    let slice = user_slice(1000);
+    group(root.path(), &slice, "");
+    let ended = [EndedGrant { user: login.user.clone(), ..taken_back(A) }];
+    tokio::join!(enforcer.end(&ended, &[], AT, &mut notes), kernel(root.path(), &slice));
+    assert!(!was_killed(root.path(), SCOPE), "it lies within what is killed in one stroke");
+    let counted = |e: &Event| matches!(e, Event::ProcessesKilled { count: 3, scope, .. } if *scope == slice);
+    assert!(notes.0.iter().any(counted), "{:?}", notes.0);
+    assert_eq!(enforcer.to_reset, [("user@1000.service".to_owned(), 1_000 + RESET_AFTER_MS)]);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_by_itself_is_closed_and_what_left_it_stays_known() {
+    let root = tempfile::tempdir().unwrap();
+    let live = [grant(A, "alice", 100, &["sshd"], json!([rule("root", "ALL")]))];
+    let mut shell = session(SessionKind::Elevation, "sudo", "root", &live);
+    shell.cgroup = Some("/stint.slice/stint-aaaabbbbcccc-7-1.scope".to_owned());
+    let (mut enforcer, mut notes) = (host(root.path(), &shell), Notes::default());
+    let events = root.path().join("cgroup/stint.slice/stint-aaaabbbbcccc-7-1.scope/cgroup.events");
+    fs::write(events, "populated 0\n").unwrap();
+    enforcer.tidy(&mut notes);
+    assert!(matches!(&notes.0[..], [Event::SessionClosed { .. }]), "{:?}", notes.0);
+    assert!(enforcer.sessions.is_empty());
+    assert_eq!(enforcer.past, [shell]);
+    enforcer.end(&[taken_back(A)], &[], AT, &mut notes).await;
+    let Some(Event::Receipt { sessions: 0, not_excluded, .. }) = notes.0.last() else {
+        panic!("{:?}", notes.0)
+    };
+    assert_eq!(not_excluded.len(), 1);
+    assert!(enforcer.past.is_empty());
+}
