@@ -236,7 +236,8 @@ impl Enforcer {
     fn look(&self, closing: &mut Closing, now_boottime_ms: u64) {
         let members =
             self.groups_of(closing).iter().map(|path| self.cgroups.members(path).len()).sum::<usize>();
-        let groupless = closing.sessions.iter().any(|s| s.cgroup.is_none() && self.is_alive(s));
+        let groupless = closing.sessions.iter().filter(|session| session.cgroup.is_none());
+        let groupless = groupless.filter_map(Session::sweep_target).any(|t| sweep::finds(&self.proc, &t));
         if members == 0 && !groupless {
             closing.hard_at_ms = now_boottime_ms;
         } else {

@@ -82,6 +82,11 @@ pub(super) fn ask(proc: &Proc, target: &Target) {
     signal_all(proc, std::slice::from_ref(target), &[], &[Signal::TERM, Signal::HUP]);
 }
 
+/// Whether anything belongs to a target.
+pub(super) fn finds(proc: &Proc, target: &Target) -> bool {
+    signal_all(proc, std::slice::from_ref(target), &[], &[]) > 0
+}
+
 fn signal_all(proc: &Proc, targets: &[Target], spared: &[String], signals: &[Signal]) -> u32 {
     let own = std::process::id();
     let mut reached = 0;
