@@ -31,7 +31,7 @@ fn keep_warden_down(host: &Host) -> Tested {
     host.sh("systemctl mask --runtime stint-warden.service stint-warden.socket stint-warden-courier.socket stint-courier")?;
     host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
     until("the warden to be dead", BOUND, || {
-        !host.sh("pgrep -f 'stintd warden'").is_ok_and(|o| o.success())
+        !host.sh("pgrep -xf '/usr/sbin/stintd warden'").is_ok_and(|o| o.success())
     })?;
     Ok(())
 }

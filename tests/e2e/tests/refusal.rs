@@ -1,8 +1,11 @@
 //! A managed account without a grant gets in nowhere; the ways back in stay open.
 
+use std::time::Duration;
+
 use stint_e2e::{E2eError, Fleet};
 
 type Tested = Result<(), E2eError>;
+const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_managed_user_without_a_grant_is_denied_on_sshd_login_su_and_sudo() -> Tested {
@@ -14,12 +17,19 @@ fn a_managed_user_without_a_grant_is_denied_on_sshd_login_su_and_sudo() -> Teste
     assert!(sshd.text().contains("you have no grant on this host"), "{sshd}");
 
     // A correct password does not help: the gate is in the account phase.
-    let login = host.sh("{ sleep 1; echo bob; sleep 1; } | script -qec '/bin/login bob' /dev/null")?;
-    assert!(!login.text().contains("bob@web-01"), "{login}");
-    assert!(login.text().contains("no grant"), "{login}");
+    let mut login = host.terminal("/bin/login bob")?;
+    login.wait_for("Password:", BOUND)?;
+    login.type_line("bob")?;
+    login.wait_for("you have no grant on this host", BOUND)?;
+    login.wait_closed(BOUND)?;
+    assert!(!login.heard().contains("bob@web-01"), "{}", login.heard());
 
-    let su = host.sh("runuser -u bob -- script -qec 'su carol -c id' /dev/null <<< carol || true")?;
-    assert!(!su.text().contains("uid=1003"), "{su}");
+    let mut su = host.terminal("runuser -u bob -- su carol -c id")?;
+    su.wait_for("Password:", BOUND)?;
+    su.type_line("carol")?;
+    su.wait_for("no grant", BOUND)?;
+    su.wait_closed(BOUND)?;
+    assert!(!su.heard().contains("uid=1003"), "{}", su.heard());
 
     host.sh("printf 'bob ALL=(ALL) NOPASSWD: ALL\\n' > /etc/sudoers.d/standing && chmod 440 /etc/sudoers.d/standing")?;
     let sudo = host.sh("runuser -u bob -- sudo -n id")?;
@@ -36,8 +46,12 @@ fn root_on_the_console_and_the_break_glass_account_get_in_throughout() -> Tested
     let fleet = Fleet::new()?;
     let host = &fleet.host;
     let ways_in = || -> Tested {
-        let console = host.sh("{ sleep 1; echo root; sleep 1; echo 'id -un; exit'; sleep 1; } | script -qec '/bin/login root' /dev/null")?;
-        assert!(console.text().contains("root@web-01"), "{console}");
+        let mut console = host.terminal("/bin/login root")?;
+        console.wait_for("Password:", BOUND)?;
+        console.type_line("root")?;
+        console.wait_for("root@web-01", BOUND)?;
+        console.type_line("exit")?;
+        console.wait_closed(BOUND)?;
         let rescue = host.ssh("rescue", "id -un")?;
         assert_eq!(rescue.stdout, "rescue\n", "{rescue}");
         let su = host.sh("su - alice -c 'id -un'")?;

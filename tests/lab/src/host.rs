@@ -154,6 +154,14 @@ impl Host {
         ssh::Session::open(&self.lab, user, &self.name)
     }
 
+    /// Runs a line of shell as root on a terminal of the host, outside any session: `/bin/login bob` is bob at the
+    /// console.
+    pub fn terminal(&self, line: &str) -> Result<ssh::Session, LabError> {
+        let mut command = self.command("script")?;
+        command.args(["-qec", line, "/dev/null"]);
+        ssh::Session::of(command)
+    }
+
     /// Installs a package file with dpkg, as `apt install ./file.deb` does once its dependencies are there.
     pub fn install_deb(&self, deb: &Path) -> Result<Outcome, LabError> {
         let name = deb.file_name().unwrap_or(OsStr::new("package.deb"));

@@ -33,7 +33,7 @@ pub(crate) fn run(
     capture(command)
 }
 
-/// An interactive login on a terminal of the host. Dropped, its client is ended.
+/// Somebody at a terminal of the host, over ssh or at its console. Dropped, its client is ended.
 #[derive(Debug)]
 pub struct Session {
     client: Child,
@@ -44,10 +44,15 @@ pub struct Session {
 impl Session {
     pub(crate) fn open(lab: &Inner, user: &str, host: &str) -> Result<Self, LabError> {
         let mut command = client(lab, Command::new("unshare"), user, &["-tt"]);
-        command.arg(format!("{user}@{host}"));
-        command.env("TERM", "dumb").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut client =
-            command.spawn().map_err(|source| LabError::Start { program: "ssh".into(), source })?;
+        command.arg(format!("{user}@{host}")).env("TERM", "dumb");
+        Self::of(command)
+    }
+
+    /// Whatever the command shows, and whatever is typed to it.
+    pub(crate) fn of(mut command: Command) -> Result<Self, LabError> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut client = command.spawn().map_err(|source| LabError::Start { program, source })?;
         let heard = Arc::new(Mutex::new(String::new()));
         if let Some(stdout) = client.stdout.take() {
             listen(stdout, Arc::clone(&heard));
