@@ -21,11 +21,11 @@ use crate::journal::Recorder;
 /// Records are committed together, at most so long after the first.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
 /// How often configuration is looked at, and what failed is tried again.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(2);
 /// Every so many rounds everything is made to be as it should, whether or not anything was heard.
-const ROUNDS_TO_RECONCILE: u32 = 12;
+const ROUNDS_TO_RECONCILE: u32 = 30;
 /// Every so many rounds a record is written though nothing happened, so that silence shows.
-const ROUNDS_TO_HEARTBEAT: u32 = 60;
+const ROUNDS_TO_HEARTBEAT: u32 = 150;
 /// The status file is written at most this often.
 const STATUS_AFTER: Duration = Duration::from_millis(200);
 /// What may wait for the loop.
@@ -152,6 +152,8 @@ async fn one_round(warden: &mut Warden, round: u32) {
         warden.time_passed().await;
     }
     if warden.faults.sudo.is_some() || round.is_multiple_of(ROUNDS_TO_RECONCILE) {
+        warden.read_clocks();
+        warden.look_at_module();
         warden.reconcile_drop_ins();
     }
     if round.is_multiple_of(ROUNDS_TO_HEARTBEAT) {

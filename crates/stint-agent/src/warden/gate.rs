@@ -143,19 +143,39 @@ fn write_generation(folder: &Path, plan: &Plan) -> Result<(), FileError> {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755))
             .map_err(FileError::at("set the mode of", dir))?;
     }
-    write_file(&folder.join("root.json"), plan.root.1.as_bytes())?;
-    write_file(&folder.join("head.json"), plan.head.1.as_bytes())?;
+    // A file system that is busy with much else takes long to sync as a whole: done only where single files would take longer.
+    let sync = if plan.accounts.len() <= SYNCED_ONE_BY_ONE { Sync::Each } else { Sync::Whole };
+    write_file(&folder.join("root.json"), plan.root.1.as_bytes(), sync)?;
+    write_file(&folder.join("head.json"), plan.head.1.as_bytes(), sync)?;
     for account in &plan.accounts {
         let bytes = gate::user_file_bytes(&header(plan.head.0.digest(), account), account.bytes.as_bytes());
-        write_file(&users.join(gate::user_file(account.shard.user.as_str())), &bytes)?;
+        write_file(&users.join(gate::user_file(account.shard.user.as_str())), &bytes, sync)?;
     }
-    // One sync of the file system instead of one for each of ten thousand files.
-    let dir = fs::File::open(folder).map_err(FileError::at("open", folder))?;
-    nix::unistd::syncfs(&dir).map_err(|e| FileError::new("sync", folder, e.into()))
+    match sync {
+        Sync::Each => files::sync_dir(&users).and_then(|()| files::sync_dir(folder)),
+        Sync::Whole => {
+            let dir = fs::File::open(folder).map_err(FileError::at("open", folder))?;
+            nix::unistd::syncfs(&dir).map_err(|e| FileError::new("sync", folder, e.into()))
+        }
+    }
 }
 
-fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    files::create(path, 0o644)?.write_all(bytes).map_err(FileError::at("write", path))
+/// Up to so many accounts each file is synced for itself.
+const SYNCED_ONE_BY_ONE: usize = 128;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Each,
+    Whole,
+}
+
+fn write_file(path: &Path, bytes: &[u8], sync: Sync) -> Result<(), FileError> {
+    let mut file = files::create(path, 0o644)?;
+    file.write_all(bytes).map_err(FileError::at("write", path))?;
+    if sync == Sync::Each {
+        file.sync_all().map_err(FileError::at("sync", path))?;
+    }
+    Ok(())
 }
 
 fn header(head: &Sha256Hex, account: &AccountPlan) -> UserHeader {

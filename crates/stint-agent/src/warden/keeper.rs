@@ -5,7 +5,7 @@
 //!
 //! If the disk takes nothing, ends and locks hold all the same, nothing new comes into force, and the writes are tried again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stint_api::hosts::HostUpdate;
 use stint_grant::bundle::{EndingKind, HostIdentity, Lock, LockTarget, Seen};
@@ -263,7 +263,14 @@ impl Keeper {
                 by: format!("root version {}, epoch {}", root.version, root.epoch),
             });
         }
-        let known = |id: &GrantId| self.plan.as_ref().and_then(|old| old.verdicts().find(|(g, _)| g == id));
+        // After a restart the same bundle comes from the disk: what it brings was told when it came.
+        let head = &plan.head.0;
+        let new = self.state.seen.as_ref().is_none_or(|seen| seen.head != *head.digest());
+        if !new && self.plan.is_none() {
+            return;
+        }
+        let before: BTreeMap<_, _> =
+            self.plan.iter().flat_map(Plan::verdicts).map(|(grant, verdict)| (grant, verdict)).collect();
         for (grant, verdict) in plan.verdicts() {
             match verdict {
                 Verdict::Accepted(accepted) if self.memory.get(grant).is_none() => {
@@ -273,15 +280,13 @@ impl Keeper {
                         ends: accepted.grant.until.0,
                     });
                 }
-                Verdict::Refused(cause) if known(grant).is_none_or(|(_, before)| before != verdict) => {
+                Verdict::Refused(cause) if before.get(grant).is_none_or(|before| *before != verdict) => {
                     recorder.record(Event::GrantRefused { grant: grant.to_string(), cause: cause.clone() });
                 }
                 _ => {}
             }
         }
         self.tell_locks(plan, recorder);
-        let head = &plan.head.0;
-        let new = self.state.seen.as_ref().is_none_or(|seen| seen.head != *head.digest());
         if new {
             let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
             recorder.record(Event::BundleInstalled {
@@ -338,16 +343,14 @@ impl Keeper {
         if let Err(error) = self.write(recorder) {
             tracing::error!(%error, "what is in force could not be stored; trying again");
             self.fault = Some(error.to_string());
-            live.retain(|grant| before.iter().any(|known| known.id() == grant.id()));
+            let known = ids(&before);
+            live.retain(|grant| known.contains(grant.id()));
         }
-        let change = Change {
-            ended: before
-                .iter()
-                .filter(|old| !live.iter().any(|new| new.id() == old.id()))
-                .map(|old| self.ended(old, now))
-                .collect(),
-            live_changed: live != before,
+        let left = {
+            let now_live = ids(&live);
+            before.iter().filter(|old| !now_live.contains(old.id())).collect::<Vec<_>>()
         };
+        let change = Change { ended: self.ended(&left, now), live_changed: live != before };
         self.live = live;
         change
     }
@@ -362,18 +365,29 @@ impl Keeper {
         circumstances(plan, &self.memory.ended(), now).live(plan.accepted())
     }
 
-    fn ended(&self, grant: &LiveGrant, now: UnixTime) -> EndedGrant {
+    /// How each grant that is live no more came to that.
+    fn ended(&self, left: &[&LiveGrant], now: UnixTime) -> Vec<EndedGrant> {
         let ended = self.memory.ended();
-        let locked = self
-            .plan
-            .as_ref()
-            .is_some_and(|plan| circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked);
-        let how = match self.memory.get(grant.id()).and_then(|remembered| remembered.how) {
-            Some(how) => how,
-            None if locked => Ending::Locked,
-            None => Ending::Stale,
+        let is_locked = |grant: &LiveGrant| {
+            self.plan.as_ref().is_some_and(|plan| {
+                circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked
+            })
         };
-        EndedGrant { grant: grant.id().clone(), user: grant.user().clone(), how, urgency: Urgency::of(how) }
+        left.iter()
+            .map(|grant| {
+                let how = match self.memory.get(grant.id()).and_then(|remembered| remembered.how) {
+                    Some(how) => how,
+                    None if is_locked(grant) => Ending::Locked,
+                    None => Ending::Stale,
+                };
+                EndedGrant {
+                    grant: grant.id().clone(),
+                    user: grant.user().clone(),
+                    how,
+                    urgency: Urgency::of(how),
+                }
+            })
+            .collect()
     }
 
     /// Writes what the disk lacks, in the order of the store, and the gate after it.
@@ -456,6 +470,10 @@ impl Keeper {
     }
 }
 
+fn ids(live: &[LiveGrant]) -> BTreeSet<&GrantId> {
+    live.iter().map(LiveGrant::id).collect()
+}
+
 fn circumstances<'a>(plan: &'a Plan, ended: &'a BTreeSet<GrantId>, now: UnixTime) -> Circumstances<'a> {
     Circumstances { locks: &plan.head.0.locks, ended, now }
 }
@@ -468,18 +486,13 @@ fn is_believed(plan: &Plan, now: UnixTime) -> bool {
 /// The grants that stood until now and are not in the plan: ended as the bundle says, or withdrawn.
 fn endings(plan: &Plan, memory: &Memory) -> Vec<(GrantId, Ending)> {
     let accepted: BTreeSet<&GrantId> = plan.accepted().map(|grant| &grant.grant.id).collect();
-    let said = |id: &GrantId| {
-        plan.accounts
-            .iter()
-            .flat_map(|account| &account.shard.endings)
-            .find(|e| e.grant == *id)
-            .map(|e| e.how)
-    };
+    let said: BTreeMap<&GrantId, EndingKind> =
+        plan.accounts.iter().flat_map(|account| &account.shard.endings).map(|e| (&e.grant, e.how)).collect();
     memory
         .standing()
         .filter(|(id, _)| !accepted.contains(id))
         .map(|(id, remembered)| {
-            let how = match said(id) {
+            let how = match said.get(id) {
                 Some(EndingKind::Expired) => Ending::Expired,
                 Some(EndingKind::Ended) => Ending::Ended,
                 Some(EndingKind::Revoked) => Ending::Revoked,

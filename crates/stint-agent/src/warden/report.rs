@@ -63,12 +63,20 @@ fn of(warden: &Warden) -> Status {
             .into_iter()
             .map(|(grant, cause)| RefusedStatus { grant: grant.to_string(), cause })
             .collect(),
-        faults: [&faults.machine, &faults.config, &faults.sudo, &faults.clock, &journal_fault, &shipping]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .chain(warden.keeper.fault().map(str::to_owned))
-            .collect(),
+        faults: [
+            &faults.machine,
+            &faults.config,
+            &faults.sudo,
+            &faults.module,
+            &faults.clock,
+            &journal_fault,
+            &shipping,
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .chain(warden.keeper.fault().map(str::to_owned))
+        .collect(),
         journal,
     }
 }

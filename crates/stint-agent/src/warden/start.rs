@@ -109,6 +109,7 @@ pub(super) async fn start(
     if let Some(detail) = warden.faults.machine.clone() {
         warden.journal.record(Event::Alarm { what: "other-machine".to_owned(), detail });
     }
+    warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.take_posture().await;
     let at = warden.moment(&reading);

@@ -65,6 +65,8 @@ pub(super) struct Faults {
     pub(super) config: Option<String>,
     /// Drop-ins are not as they should be.
     pub(super) sudo: Option<String>,
+    /// The module's file is missing.
+    pub(super) module: Option<String>,
     /// No clock could be read.
     pub(super) clock: Option<String>,
 }
@@ -104,15 +106,13 @@ impl Warden {
                 if let Some(courier) = &mut self.courier {
                     courier.online = online;
                 }
-                if !online {
-                    self.journal.disconnected();
-                }
                 self.owes_acknowledgement |= online && self.keeper.plan().is_some();
             }
         }
     }
 
     async fn take_update(&mut self, update: HostUpdate) {
+        self.look_at_mode().await;
         let Some(reading) = self.read_clocks() else { return };
         if let Some(cause) = self.faults.machine.clone() {
             self.tell_courier(ToCourier::Refused(cause));
@@ -206,6 +206,7 @@ impl Warden {
 
     /// A session that opens. What cannot be recorded may not be elevated.
     pub(super) async fn register(&mut self, register: Register, peer_pid: u32) -> RegisterAnswer {
+        self.look_at_mode().await;
         let no_record = || RegisterAnswer {
             ok: false,
             message:
@@ -277,6 +278,27 @@ impl Warden {
             self.journal.record(Event::ClockJumped { seconds });
         }
         self.time_passed().await;
+    }
+
+    /// Whether somebody armed or disarmed the host a moment ago: asked before anything depends on it.
+    async fn look_at_mode(&mut self) {
+        if config::mode(&self.paths) != self.mode {
+            self.look_at_config().await;
+        }
+    }
+
+    /// PAM skips a module whose file is missing, so that an accident locks nobody out; then the gate is open, and people must hear of it.
+    pub(super) fn look_at_module(&mut self) {
+        let missing = self.mode != Mode::Inert && !crate::commands::arm::facts::module_is_there();
+        if missing && self.faults.module.is_none() {
+            let detail = "pam_stint.so is not where PAM looks: PAM skips the gate, and it is open. Install the package stint-host again";
+            tracing::error!("{detail}");
+            self.journal
+                .record(Event::Alarm { what: "module-missing".to_owned(), detail: detail.to_owned() });
+            self.faults.module = Some(detail.to_owned());
+        } else if !missing {
+            self.faults.module = None;
+        }
     }
 
     /// Another `host.toml`, or another mode.
@@ -361,12 +383,11 @@ impl Warden {
             }
             self.owes_acknowledgement = false;
         }
-        if self.courier.as_ref().is_some_and(|courier| courier.online) {
-            match self.journal.next_shipment() {
-                Ok(Some(shipment)) => self.tell_courier(ToCourier::Ship(shipment)),
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "the journal cannot be read to be shipped"),
-            }
+        // With the stream down the courier still calls: its mark says that records may come.
+        match self.journal.next_shipment() {
+            Ok(Some(shipment)) => self.tell_courier(ToCourier::Ship(shipment)),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the journal cannot be read to be shipped"),
         }
     }
 

@@ -184,7 +184,10 @@ fn a_pulse_freshens_the_gate_and_writes_no_generation() {
     keeper.take_pulse(&machine.broker.pulse_alone(), &reading(1000), &mut machine.notes).unwrap();
     assert!(machine.allows("alice", 1000));
     assert_eq!(machine.notes.kinds().iter().filter(|k| **k == "gate_written").count(), 1);
-    let old = { machine.broker.pulse_at = at(0); machine.broker.pulse_alone() };
+    let old = {
+        machine.broker.pulse_at = at(0);
+        machine.broker.pulse_alone()
+    };
     let error = keeper.take_pulse(&old, &reading(1001), &mut machine.notes).unwrap_err();
     assert_eq!(error.code(), "replay");
 }
@@ -219,6 +222,15 @@ fn a_restart_finds_what_was_in_force() {
     let keeper = machine.start_at(&reading(1800));
     assert!(live(&keeper).is_empty());
     assert!(!machine.allows("alice", 1800));
+}
+
+#[test]
+fn a_restart_tells_nothing_twice() {
+    let (mut machine, keeper) = Machine::running();
+    drop(keeper);
+    machine.notes.0.clear();
+    machine.start_at(&reading(60));
+    assert_eq!(machine.notes.kinds(), ["gate_written"]);
 }
 
 #[test]
@@ -366,7 +378,10 @@ fn the_gates_files_can_be_read_by_everybody_and_written_by_root_alone() {
     let (machine, _keeper) = Machine::running();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     let gate = machine.paths().gate();
-    assert_eq!((mode(&gate), mode(&gate.join("gen-1")), mode(&gate.join("gen-1/users"))), (0o755, 0o755, 0o755));
+    assert_eq!(
+        (mode(&gate), mode(&gate.join("gen-1")), mode(&gate.join("gen-1/users"))),
+        (0o755, 0o755, 0o755)
+    );
     for file in ["current", "gen-1/head.json", "gen-1/root.json"] {
         assert_eq!(mode(&gate.join(file)), 0o644);
     }
