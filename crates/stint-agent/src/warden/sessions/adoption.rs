@@ -22,6 +22,9 @@ impl Enforcer {
         let (alive, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|session| self.is_alive(session));
         self.sessions = alive;
         for session in gone {
+            if let Some(unit) = session.unit() {
+                self.units.forget(unit);
+            }
             self.remember(session);
         }
         self.adopt_scopes(live, at);

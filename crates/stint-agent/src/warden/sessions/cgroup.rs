@@ -1,7 +1,7 @@
 //! Control groups: who is in one, and killing all of it at once.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::sweep;
@@ -94,7 +94,7 @@ impl Cgroups {
     /// Kills every process in it and below: in one stroke from Linux 5.14 on, else frozen first, so that nothing forks away.
     pub(super) fn kill(&self, group: &Killable<'_>) -> io::Result<()> {
         let path = group.0;
-        match fs::write(self.file(path, "cgroup.kill"), "1") {
+        match put(&self.file(path, "cgroup.kill"), "1") {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.folder(path).exists() => {
                 self.freeze_and_kill(path)
@@ -107,7 +107,7 @@ impl Cgroups {
 
     fn freeze_and_kill(&self, path: &str) -> io::Result<()> {
         const ROUNDS: u32 = 10;
-        fs::write(self.file(path, "cgroup.freeze"), "1")?;
+        put(&self.file(path, "cgroup.freeze"), "1")?;
         for _ in 0..ROUNDS {
             let members = self.members(path);
             if members.is_empty() {
@@ -117,7 +117,7 @@ impl Cgroups {
                 sweep::kill_process(pid);
             }
         }
-        fs::write(self.file(path, "cgroup.freeze"), "0")
+        put(&self.file(path, "cgroup.freeze"), "0")
     }
 
     fn folder(&self, path: &str) -> PathBuf {
@@ -126,6 +126,11 @@ impl Cgroups {
     fn file(&self, path: &str, name: &str) -> PathBuf {
         self.folder(path).join(name)
     }
+}
+
+/// Writes to a file that is there. Asked to create one, the kernel's file system would say "permission denied" instead of "not found".
+fn put(file: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(file)?.write_all(text.as_bytes())
 }
 
 fn collect(folder: &Path, members: &mut Vec<u32>) {
@@ -195,5 +200,28 @@ mod tests {
         assert_eq!(cgroups.members("/a.scope"), [7, 8, 9]);
         assert!(cgroups.is_populated("/a.scope"));
         assert!(!cgroups.is_populated("/gone.scope"));
+    }
+
+    #[test]
+    fn where_the_kernel_cannot_kill_a_group_it_is_frozen_and_each_process_killed() {
+        use std::os::unix::process::ExitStatusExt;
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("stint.slice/stint-aaaabbbbcccc-1-1.scope");
+        fs::create_dir_all(&folder).unwrap();
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        fs::write(folder.join("cgroup.procs"), child.id().to_string()).unwrap();
+        fs::write(folder.join("cgroup.freeze"), "").unwrap();
+        let path = "/stint.slice/stint-aaaabbbbcccc-1-1.scope";
+        Cgroups::at(root.path()).kill(&Killable::new(path).unwrap()).unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
+        assert_eq!(fs::read_to_string(folder.join("cgroup.freeze")).unwrap(), "0", "thawed at the end");
+        assert!(!folder.join("cgroup.kill").exists());
+    }
+
+    #[test]
+    fn a_group_that_is_gone_needs_no_kill() {
+        let root = tempfile::tempdir().unwrap();
+        let path = "/stint.slice/stint-aaaabbbbcccc-1-1.scope";
+        Cgroups::at(root.path()).kill(&Killable::new(path).unwrap()).unwrap();
     }
 }
