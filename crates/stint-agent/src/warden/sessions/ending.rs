@@ -204,6 +204,7 @@ impl Enforcer {
     /// The hard stop of every closing whose time has come.
     pub(super) async fn kill_due(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         let mut all = std::mem::take(&mut self.closings);
+        self.spare_accounts_that_are_back(&mut all);
         for closing in
             all.iter_mut().filter(|c| c.hard_at_ms > now_boottime_ms && c.look_at_ms <= now_boottime_ms)
         {
@@ -229,6 +230,18 @@ impl Enforcer {
             if let Err(error) = self.bus.reset_failed(&unit).await {
                 tracing::debug!(%error, "a unit was not taken off the list of what failed");
             }
+        }
+    }
+
+    /// An account that was given a new grant and has logged in again since is not ended whole any more, only what is known of it.
+    fn spare_accounts_that_are_back(&self, all: &mut [Closing]) {
+        let ending: Vec<&Session> = all.iter().flat_map(Closing::sessions).collect();
+        let is_back = |uid: u32| {
+            self.sessions.iter().any(|session| session.login_uid == Some(uid) && !ending.contains(&session))
+        };
+        let back: Vec<bool> = all.iter().map(|closing| closing.whole.is_some_and(is_back)).collect();
+        for (closing, _) in all.iter_mut().zip(back).filter(|(_, back)| *back) {
+            closing.whole = None;
         }
     }
 

@@ -178,3 +178,24 @@ async fn a_session_that_ended_by_itself_is_closed_and_what_left_it_stays_known()
     assert_eq!(not_excluded.len(), 1);
     assert!(enforcer.past.is_empty());
 }
+
+#[tokio::test]
+async fn an_account_that_has_logged_in_again_by_a_new_grant_is_not_ended_whole() {
+    let root = tempfile::tempdir().unwrap();
+    let mut login = example();
+    login.user = UserName::new("of-no-passwd-file").unwrap();
+    login.basis[0].user = login.user.clone();
+    let (mut enforcer, mut notes) = (host(root.path(), &login), Notes::default());
+    enforcer.config = HostConfig::default();
+    let ended = EndedGrant { user: login.user.clone(), ..taken_back(A) };
+    let closing = enforcer.closing(&ended, &[], AT);
+    assert_eq!(closing.whole, Some(1000));
+    enforcer.closings.push(closing);
+    let again = "/user.slice/user-1000.slice/session-93.scope";
+    enforcer.sessions.push(Session { cgroup: Some(again.to_owned()), audit: Some(93), ..login });
+    group(root.path(), again, "17\n");
+    group(root.path(), &user_slice(1000), "");
+    tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), SCOPE));
+    assert!(!was_killed(root.path(), &user_slice(1000)) && !was_killed(root.path(), again));
+    assert_eq!(enforcer.sessions.len(), 1);
+}
