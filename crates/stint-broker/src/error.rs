@@ -108,7 +108,8 @@ impl IntoResponse for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         // SQLite's primary result codes: 5 busy, 13 full.
-        let code = error.as_database_error().and_then(|e| e.code()).and_then(|c| c.parse::<u32>().ok());
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let code = code.and_then(|c| c.parse::<u32>().ok());
         match code.map(|c| c & 0xff) {
             Some(13) => {
                 tracing::error!("the broker's disk is full: {error}");
@@ -126,5 +127,32 @@ impl From<sqlx::Error> for Problem {
 impl From<stint_grant::ids::NameError> for Problem {
     fn from(error: stint_grant::ids::NameError) -> Self {
         Self::bad_input(error.to_string(), format!("use {}", error.rule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_what_it_is() {
+        let mut conn = sqlx::SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::query("CREATE TABLE t (x BLOB)").execute(&mut conn).await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 4").execute(&mut conn).await.unwrap();
+        let full =
+            sqlx::query("INSERT INTO t VALUES (zeroblob(1000000))").execute(&mut conn).await.unwrap_err();
+        let problem = Problem::from(full);
+        assert_eq!(problem.code, Code::Unavailable);
+        assert!(problem.message.contains("disk is full"), "{problem}");
+        assert!(problem.next_step().is_some_and(|n| n.contains("make room")));
+    }
+
+    #[test]
+    fn a_fault_of_the_brokers_own_tells_the_caller_nothing_of_it() {
+        let problem = Problem::internal("/secret/path: no such table");
+        assert!(!problem.message.contains("secret"));
+        assert!(problem.next_step().is_some());
     }
 }

@@ -93,14 +93,14 @@ impl Entitlement {
             let mut line = format!("log in by {}", login.services.join(", "));
             if !login.origins.is_empty() {
                 let origins: Vec<_> = login.origins.iter().map(ToString::to_string).collect();
-                line.push_str(&format!(" from {}", origins.join(", ")));
+                line.extend([" from ", &origins.join(", ")]);
             }
             let forwarding = &login.forwarding;
             let kinds =
                 [(forwarding.port, "ports"), (forwarding.agent, "the agent"), (forwarding.x11, "X11")];
             let kinds: Vec<_> = kinds.iter().filter(|(on, _)| *on).map(|(_, what)| *what).collect();
             if !kinds.is_empty() {
-                line.push_str(&format!(", forwarding {}", kinds.join(", ")));
+                line.extend([", forwarding ", &kinds.join(", ")]);
             }
             line
         });

@@ -55,12 +55,12 @@ pub fn terms(asking: Asking<'_>, asked: &NewRequest) -> Outcome<(String, Checked
         idle_limit: entitlement.idle_limit,
     };
     let text = terms.to_text();
-    let checked = CheckedTerms::parse(&text).map_err(in_words)?;
+    let checked = CheckedTerms::parse(&text).map_err(|e| in_words(&e))?;
     Ok((text, checked))
 }
 
-fn in_words(error: TermsError) -> Problem {
-    let next = match &error {
+fn in_words(error: &TermsError) -> Problem {
+    let next = match error {
         TermsError::Reason => "say in one line why you need it",
         TermsError::Hosts => "name each host once",
         _ => "ask for less, or for another entitlement",

@@ -60,7 +60,8 @@ pub(crate) async fn create(
     };
     let (text, terms) = make::terms(asking, &asked)?;
     for name in &terms.hosts {
-        let found = host::store::find(change.conn(), name.as_str()).await?.filter(|h| h.is_enrolled());
+        let found =
+            host::store::find(change.conn(), name.as_str()).await?.filter(host::store::Host::is_enrolled);
         if !found.is_some_and(|h| entitlement.hosts.covers(&h.name, &h.labels())) {
             return Err(Problem::bad_input(
                 format!("{} does not cover a host {name} of this fleet", entitlement.name),

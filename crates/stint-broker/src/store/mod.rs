@@ -49,6 +49,9 @@ pub enum StoreError {
         /// What SQLite found.
         found: String,
     },
+    /// There is no room.
+    #[error("{0}: the disk is full: make room on the broker's data directory, then start again")]
+    Full(String),
     /// Something else.
     #[error("{path}: {cause}")]
     Other {
@@ -121,6 +124,9 @@ impl Db {
 }
 
 fn classify(path: &str, cause: &str) -> StoreError {
+    if cause.contains("is full") {
+        return StoreError::Full(path.to_owned());
+    }
     let damaged = ["malformed", "not a database", "corrupt"].iter().any(|w| cause.contains(w));
     if damaged {
         StoreError::Corrupt { path: path.to_owned(), found: cause.to_owned() }

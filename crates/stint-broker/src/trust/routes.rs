@@ -81,8 +81,7 @@ pub(crate) async fn publish_roster(
     let current = store::load(change.conn()).await?;
     let now = change.now.unix();
     let open = |envelope: &str, known| roster::open(envelope.as_bytes(), &current.root, known, now);
-    // The known one may have ended; its version counts all the same.
-    let known = version_of(&current)?;
+    let known = version_of(&current);
     let roster = open(&document.envelope, known).map_err(|e| {
         Problem::bad_input(e.to_string(), "sign it with the fleet's roster key, with a higher version")
     })?;
@@ -106,10 +105,9 @@ pub(crate) async fn publish_roster(
     Ok(Json(document))
 }
 
-fn version_of(trust: &Trust) -> Outcome<Option<u64>> {
-    let Some(envelope) = &trust.roster else { return Ok(None) };
+/// The version of the roster that is there, even if it has ended. A root with other roster keys voids it: then any may follow.
+fn version_of(trust: &Trust) -> Option<u64> {
     let long_ago = stint_grant::time::UnixTime(i64::MIN);
-    let roster = roster::open(envelope.as_bytes(), &trust.root, None, long_ago);
-    // A root that changed the roster's keys voids the old roster: then any version may follow.
-    Ok(roster.ok().map(|r| r.version))
+    let envelope = trust.roster.as_deref()?;
+    roster::open(envelope.as_bytes(), &trust.root, None, long_ago).ok().map(|r| r.version)
 }

@@ -167,3 +167,16 @@ async fn a_version_is_durable_before_any_host_sees_it() {
     assert_eq!(after.head, before.head);
     web.ack(&after, &[]).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_stop_ends_open_streams_in_order() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.admin().await;
+    let web = fleet.enroll(&admin, "web-01").await;
+    let mut stream = web.stream().await;
+    stream.update().await;
+    let fleet = fleet.restart().await;
+    while stream.next().await.is_some() {}
+    let web = web.at(&fleet);
+    web.verify(&web.stream().await.update().await);
+}

@@ -186,7 +186,8 @@ impl Events {
                     lines.collect::<Vec<_>>().join("\n")
                 };
                 let found = (field("event:"), field("data:"));
-                self.buffer = rest.to_owned();
+                let rest = rest.to_owned();
+                self.buffer = rest;
                 return Some(found);
             }
             let chunk = tokio::time::timeout(BOUND, self.chunks.next()).await.expect("an event in time")?;

@@ -188,7 +188,7 @@ async fn two_live_streams_of_one_host_are_an_alarm_and_the_newest_wins() {
     second.update().await;
     while first.next().await.is_some() {}
     assert_eq!(alarms(&fleet).await, ["alarm.two_streams"]);
-    let (alice, _) = (fleet.person(&admin, "alice", &["requester"]).await, ());
+    let alice = fleet.person(&admin, "alice", &["requester"]).await;
     let request = alice.request(&ask("look", &["web-01"])).await.unwrap();
     alice.activate(&request.id).await.unwrap();
     web.verify(&second.update().await);
@@ -409,4 +409,22 @@ async fn the_events_are_a_chain_that_shows_any_change() {
         }),
         Some(2)
     );
+}
+
+#[tokio::test]
+async fn every_call_of_the_contract_stands_in_the_description_and_none_other() {
+    let fleet = Fleet::new().await;
+    let http = tls::client(&fleet.pinned()).unwrap();
+    let response = http.get(fleet.url("/v1/openapi.json")).send().await.unwrap();
+    let described: serde_json::Value = answer(response).await.unwrap();
+    let described: std::collections::BTreeSet<String> =
+        described["paths"].as_object().unwrap().keys().cloned().collect();
+
+    let contract = include_str!("../../../stint-api/src/lib.rs");
+    let words = contract.split(|c: char| c.is_whitespace() || "`?|,".contains(c));
+    let mut wanted: std::collections::BTreeSet<String> =
+        words.filter(|w| w.starts_with("/v1/") && !w.ends_with("openapi.json")).map(str::to_owned).collect();
+    // The table says `/v1/grants/{id}/activate`, `.../end`.
+    wanted.insert("/v1/grants/{id}/end".to_owned());
+    assert_eq!(described, wanted);
 }
