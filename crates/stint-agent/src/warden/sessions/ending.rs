@@ -56,7 +56,7 @@ pub(super) struct Closing {
     asked: bool,
     /// When it is looked at next, to be done as soon as all is dead.
     look_at_ms: u64,
-    /// How many were left when it was looked at last: PID 1 kills them if they outlast its own stop limit.
+    /// The most that were left at a look but the first: PID 1 kills them if they outlast its own stop limit.
     left: u32,
     /// How many were killed so far.
     killed: u32,
@@ -254,7 +254,10 @@ impl Enforcer {
         if members == 0 && !groupless {
             closing.hard_at_ms = now_boottime_ms;
         } else {
-            closing.left = u32::try_from(members).unwrap_or(u32::MAX);
+            // What obeys has obeyed by the second look.
+            if closing.hard_at_ms - now_boottime_ms <= GRACE_MS - 2 * LOOK_EVERY_MS {
+                closing.left = closing.left.max(u32::try_from(members).unwrap_or(u32::MAX));
+            }
             closing.look_at_ms = now_boottime_ms + LOOK_EVERY_MS;
         }
     }
