@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use stint_lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, until};
+use stint_lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, Outcome, until};
 
 use crate::error::E2eError;
 use crate::fleet::broker_url;
@@ -131,6 +131,12 @@ impl Broker {
             self.lab.control(&["bash", "-c", &knock]).is_ok_and(|outcome| outcome.success())
         });
         Ok(answered.inspect_err(|_| eprintln!("{}", self.log()))?)
+    }
+
+    /// Runs another of its commands on its data, whatever comes of it.
+    pub fn run(&self, args: &[&str]) -> Result<Outcome, E2eError> {
+        let (program, data) = (self.program.to_string_lossy(), self.data.to_string_lossy());
+        Ok(self.lab.control(&[&[&*program], args, &["--data", &data]].concat())?)
     }
 
     /// Ends it as a service manager does, and waits.

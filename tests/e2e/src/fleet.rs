@@ -139,6 +139,15 @@ impl Fleet {
         Ok(id)
     }
 
+    /// The host's identity key as the host itself shows it, in base64.
+    pub fn host_key(&self) -> Result<String, E2eError> {
+        let path = self.host.root_path()?.join("var/lib/stint/courier/courier.json");
+        let config = fs::read_to_string(&path).map_err(E2eError::file(&path))?;
+        let config =
+            serde_json::from_str(&config).map_err(|error| E2eError::answer("courier.json", error))?;
+        text(&config, "identity_key")
+    }
+
     /// When a grant ends, in unix seconds.
     pub fn end_of(&self, id: &str) -> Result<f64, E2eError> {
         let grant = self.alice.json(&["grant", "show", id])?;

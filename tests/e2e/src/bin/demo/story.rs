@@ -150,8 +150,9 @@ fn record(tell: &mut Teller, fleet: &Fleet, id: &str) -> Told {
     until("the record to arrive", BOUND, || listed().is_ok_and(|told| told.stdout.contains(id)))?;
     let listed = listed()?;
     ran("carol", &format!("stint audit ls --host {HOST}"), &listed);
-    let verified = fleet.carol.run(&["audit", "verify", "--host", HOST])?;
-    ran("carol", &format!("stint audit verify --host {HOST}"), &verified);
+    let key = fleet.host_key()?;
+    let verified = fleet.carol.run(&["audit", "verify", "--host", HOST, "--key", &key])?;
+    ran("carol", &format!("stint audit verify --host {HOST} --key {key}"), &verified);
     tell.holds("every record, the chain and the host's signatures hold", verified.success())?;
     tell.holds("the broker holds it", host_row["journal_size"].as_u64().is_some_and(|size| size > 0))
 }
