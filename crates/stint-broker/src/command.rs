@@ -10,7 +10,11 @@ use stint_broker::clock::Clock;
 use stint_broker::config::Config;
 use stint_broker::init::{self, Made, Plan};
 use stint_broker::server::{self, App, Layout};
+use stint_broker::trust::keys;
+use stint_broker::trust::renew::{self, Renewal};
+use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{FleetName, Principal};
+use stint_grant::time::Seconds;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -38,6 +42,11 @@ enum Command {
         #[command(subcommand)]
         command: CatalogCommand,
     },
+    /// The fleet's root.
+    Root {
+        #[command(subcommand)]
+        command: RootCommand,
+    },
 }
 
 #[derive(Subcommand)]
@@ -47,6 +56,31 @@ enum CatalogCommand {
         /// The fleet's data directory.
         #[arg(long, default_value = "/var/lib/stint-broker")]
         data: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum RootCommand {
+    /// Signs the root that follows the current one, with the same keys. Run it where the root key is, not here.
+    Next {
+        /// The current root's envelope, as `GET /v1/root` gives it.
+        #[arg(long)]
+        current: PathBuf,
+        /// The root key that was taken away.
+        #[arg(long)]
+        key: PathBuf,
+        /// A file whose first line is the key's passphrase; asked for if not given.
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+        /// How long it holds.
+        #[arg(long, default_value = "365d", value_parser = parse_duration)]
+        valid_for: Seconds,
+        /// Begin a new epoch: voids all bundles that are out, for instance after a restore.
+        #[arg(long)]
+        new_epoch: bool,
+        /// Where the next root is written. Publish it with `PUT /v1/root`.
+        #[arg(long)]
+        to: PathBuf,
     },
 }
 
@@ -103,6 +137,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(asked) => runtime.block_on(make(asked)),
         Command::Serve { data } => runtime.block_on(serve(&data)),
         Command::Catalog { command: CatalogCommand::Check { data } } => check_catalog(&data),
+        Command::Root { command } => sign_next_root(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -183,6 +218,24 @@ fn in_words(plan: &Plan, made: &Made) -> String {
         url = url(plan),
         pin = made.ca_pin,
     )
+}
+
+fn sign_next_root(command: &RootCommand) -> Result<(), String> {
+    let RootCommand::Next { current, key, passphrase_file, valid_for, new_epoch, to } = command;
+    let envelope = std::fs::read(current).map_err(|e| format!("{}: {e}", current.display()))?;
+    let passphrase =
+        match passphrase_file {
+            Some(_) => passphrase(passphrase_file.as_deref())?,
+            None => rpassword::prompt_password("Passphrase of the root key: ").map(Zeroizing::new).map_err(
+                |e| format!("the passphrase cannot be asked for ({e}): give it with --passphrase-file"),
+            )?,
+        };
+    let key = keys::read_encrypted(key, &passphrase).map_err(|e| e.to_string())?;
+    let renewal = Renewal { now: Clock::default().now().unix(), life: *valid_for, new_epoch: *new_epoch };
+    let next = renew::next(&envelope, &key, renewal).map_err(|e| e.to_string())?;
+    keys::write_secret(to, &next).map_err(|e| format!("{}: {e}", to.display()))?;
+    println!("The next root is in {}. Publish it: PUT /v1/root, by an administrator.", to.display());
+    Ok(())
 }
 
 fn check_catalog(data: &Path) -> Result<(), String> {

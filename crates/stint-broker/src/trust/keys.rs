@@ -75,3 +75,17 @@ pub fn read(path: &Path) -> Result<SigningKey, KeyFileError> {
     let pair = key.key_data().ed25519().ok_or_else(|| fault(path, "not an unencrypted Ed25519 key"))?;
     Ok(SigningKey::from_bytes(&pair.private.to_bytes()))
 }
+
+/// Reads a key that was taken away, with its passphrase.
+pub fn read_encrypted(path: &Path, passphrase: &str) -> Result<SigningKey, KeyFileError> {
+    let text = std::fs::read(path).map(Zeroizing::new).map_err(|e| fault(path, e))?;
+    let key = PrivateKey::from_openssh(text.as_slice())
+        .map_err(|e| fault(path, format!("not an OpenSSH private key: {e}")))?;
+    let key = if key.is_encrypted() {
+        key.decrypt(passphrase).map_err(|_| fault(path, "the passphrase is wrong"))?
+    } else {
+        key
+    };
+    let pair = key.key_data().ed25519().ok_or_else(|| fault(path, "not an Ed25519 key"))?;
+    Ok(SigningKey::from_bytes(&pair.private.to_bytes()))
+}

@@ -2,6 +2,7 @@
 
 pub mod ca;
 pub mod keys;
+pub mod renew;
 pub(crate) mod routes;
 pub mod store;
 

@@ -14,6 +14,7 @@ use stint_broker::clock::Clock;
 use stint_broker::identity::totp;
 use stint_broker::init::{self, Made, Plan};
 use stint_broker::server::{self, App, Running, StartError};
+use stint_broker::trust::keys;
 use stint_grant::dsse;
 use stint_grant::review::{self, ReviewDecision, Statement};
 use stint_grant::roster::{Reviewer, Roster};
@@ -176,10 +177,12 @@ impl Fleet {
         admin.publish_roster(&self.roster(version, reviewers)).await.unwrap();
     }
 
+    /// A key that was taken away.
+    pub(crate) fn offline_key(&self, name: &str) -> SigningKey {
+        keys::read_encrypted(&self.data.away.join(name), PASSPHRASE).unwrap()
+    }
+
     pub(crate) fn roster(&self, version: u64, reviewers: &[(&str, &PrivateKey)]) -> RosterDocument {
-        let file = std::fs::read(self.data.away.join("roster.key")).unwrap();
-        let key = PrivateKey::from_openssh(file).unwrap().decrypt(PASSPHRASE).unwrap();
-        let seed = key.key_data().ed25519().unwrap().private.to_bytes();
         let now = self.clock.now().unix();
         let roster = Roster {
             format: 1,
@@ -196,7 +199,7 @@ impl Fleet {
                 })
                 .collect(),
         };
-        let envelope = String::from_utf8(dsse::sign(&roster, &[&SigningKey::from_bytes(&seed)])).unwrap();
+        let envelope = String::from_utf8(dsse::sign(&roster, &[&self.offline_key("roster.key")])).unwrap();
         RosterDocument { envelope }
     }
 
