@@ -14,6 +14,9 @@ use super::upload::tell;
 /// How long the first update of a stream may take until it is fetched instead.
 const UPDATE_GRACE: Duration = Duration::from_secs(5);
 
+/// Between a stream that is given up and the next.
+const BETWEEN_STREAMS: Duration = Duration::from_millis(250);
+
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
 enum StreamEnd {
@@ -43,6 +46,8 @@ pub(crate) async fn run(mut shared: Shared) {
         }
         if matches!(end, StreamEnd::Renewed) {
             tracing::info!("the stream is opened anew: {end}");
+            // The broker must see the old one end first: two at once look like two hosts with one key.
+            tokio::time::sleep(BETWEEN_STREAMS).await;
             continue;
         }
         tell(&backoff, &format_args!("the stream to the broker ended: {end}"));

@@ -59,7 +59,11 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
             .next("mend what failed, then run `stintd arm` again"));
     }
 
-    let before = before(&paths)?;
+    // What was armed and never confirmed is not what to go back to.
+    let before = match rollback::read(&paths)? {
+        Some(unconfirmed) => unconfirmed.before,
+        None => before(&paths)?,
+    };
     if let Some(after) = order.rollback {
         rollback::begin(&paths, &record(before.clone(), after)?, after)?;
     } else {
@@ -202,12 +206,16 @@ fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
 /// The lines first: without them the mode is nobody's business.
 fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
     if !before.wired {
-        pam_auth_update(&["--remove"])?;
+        // It leaves files that were edited by hand as they are: our lines, and no others, are taken out of those here.
+        if let Err(failure) = pam_auth_update(&["--remove"]) {
+            eprintln!("stintd: {failure}");
+        }
+        take_lines_out(paths)?;
         if pam::wiring(&CommonFiles::read(&paths.pam)) != Wiring::None {
             return Err(Failure::failed(
                 "our lines still stand in /etc/pam.d/common-*: the gate is still asked",
             )
-            .next("the files were changed by hand: take the lines with pam_stint.so out of them"));
+            .next("take the lines with pam_stint.so out of them by hand"));
         }
     }
     match &before.mode {
@@ -218,6 +226,18 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
     rollback::forget(paths)?;
     rollback::stop_timer();
     tell_warden();
+    Ok(())
+}
+
+fn take_lines_out(paths: &Paths) -> Result<(), Failure> {
+    for name in pam::COMMON_FILES {
+        let path = paths.pam.join(name);
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        if let Some(without) = pam::without_our_lines(&text) {
+            eprintln!("stintd: {} was changed by hand: our lines are taken out of it", path.display());
+            files::replace(&path, without.as_bytes(), 0o644).map_err(Failure::failed)?;
+        }
+    }
     Ok(())
 }
 

@@ -8,6 +8,10 @@ use std::path::Path;
 /// The module's file.
 const MODULE: &str = "pam_stint.so";
 
+/// The files that our lines stand in.
+pub(crate) const COMMON_FILES: [&str; 3] =
+    ["common-account", "common-session", "common-session-noninteractive"];
+
 /// The files that most services share, as `pam-auth-update` writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CommonFiles {
@@ -23,11 +27,8 @@ impl CommonFiles {
     /// Reads them. One that is not there is empty.
     pub(crate) fn read(folder: &Path) -> Self {
         let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        Self {
-            account: read("common-account"),
-            session: read("common-session"),
-            session_noninteractive: read("common-session-noninteractive"),
-        }
+        let [account, session, session_noninteractive] = COMMON_FILES.map(read);
+        Self { account, session, session_noninteractive }
     }
 }
 
@@ -107,6 +108,26 @@ fn check_session(file: &str, lines: &[Line], problems: &mut Vec<String>) {
             session[register].control
         ));
     }
+}
+
+/// The text without our lines; `None` if there are none in it. Every other byte stays.
+pub(crate) fn without_our_lines(text: &str) -> Option<String> {
+    let mut kept = String::new();
+    let mut found = false;
+    let mut physical = text.split_inclusive('\n');
+    while let Some(line) = physical.next() {
+        let mut whole = line.to_owned();
+        while whole.trim_end().ends_with('\\') && !whole.trim_start().starts_with('#') {
+            let Some(next) = physical.next() else { break };
+            whole.push_str(next);
+        }
+        if lines(&whole).iter().any(Line::is_ours) {
+            found = true;
+        } else {
+            kept.push_str(&whole);
+        }
+    }
+    found.then_some(kept)
 }
 
 /// The gated services that have a PAM file of their own which does not lead to `common-account`.
@@ -295,6 +316,15 @@ mod tests {
     fn lines_may_be_continued_and_modules_named_by_their_path() {
         let gate = "account required \\\n  /usr/lib/security/pam_stint.so account";
         assert_eq!(wiring(&files(&[gate], &[LIMIT, REGISTER], &[LIMIT, REGISTER])), Wiring::Whole);
+    }
+    #[test]
+    fn our_lines_are_taken_out_and_nothing_else() {
+        let by_hand = "account required pam_nologin.so # by hand";
+        let text =
+            format!("# {GATE}\n{GATE}\n{by_hand}\n{UNIX}\naccount required \\\n pam_stint.so account\nlast");
+        let without = without_our_lines(&text).unwrap();
+        assert_eq!(without, format!("# {GATE}\n{by_hand}\n{UNIX}\nlast"));
+        assert_eq!(without_our_lines(&without), None);
     }
     #[test]
     fn a_service_that_never_reaches_the_gate_is_named() {

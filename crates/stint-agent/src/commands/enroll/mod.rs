@@ -21,6 +21,7 @@ use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
 use stint_grant::root::Root;
 
+use super::arm::pam::{self, CommonFiles, Wiring};
 use super::failure::{Exit, Failure, root_only};
 use super::system;
 use crate::clock::wall_clock;
@@ -119,7 +120,11 @@ pub(crate) fn run(order: &Order) -> Result<(), Failure> {
         stopped.forget();
         start_services()?;
     }
-    println!("Nothing is gated yet. Look at `stintd status`, then arm it: `stintd arm --rollback 10m`.");
+    if pam::wiring(&CommonFiles::read(&paths.pam)) == Wiring::None {
+        println!("Nothing is gated yet. Look at `stintd status`, then arm it: `stintd arm --rollback 10m`.");
+    } else {
+        println!("PAM asks the gate as before. Look at `stintd status`.");
+    }
     Ok(())
 }
 
