@@ -209,7 +209,7 @@ fn in_words(plan: &Plan, made: &Made) -> String {
          \x20     user      {user}\n\x20     password  {password}\n\x20     TOTP      {totp}\n\x20               {totp_url}\n\
          3. Describe what may be requested in {data}/catalog/*.toml, and check it: stint-broker catalog check --data {data}\n\
          4. Start:    stint-broker serve --data {data}\n\
-         5. Sign in:  stint login --broker {url} --ca-pin {pin} --user {user}\n",
+         5. Sign in:  stint login --broker {url} --ca-pin {pin} --root-pin {root} --user {user}\n",
         fleet = plan.fleet,
         user = admin.name,
         password = admin.password,
@@ -217,6 +217,7 @@ fn in_words(plan: &Plan, made: &Made) -> String {
         totp_url = admin.totp_url,
         url = url(plan),
         pin = made.ca_pin,
+        root = made.root_pin,
     )
 }
 
