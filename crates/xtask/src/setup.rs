@@ -13,6 +13,10 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/musl-gcc", "musl-tools"),
     ("/usr/include/security/pam_modules.h", "libpam0g-dev"),
     ("/usr/bin/strip", "binutils"),
+    // visudo and cvtsudoers, by which drop-ins are checked; used on temporary files only.
+    ("/usr/sbin/visudo", "sudo"),
+    // Reviews are checked against ssh-keygen.
+    ("/usr/bin/ssh-keygen", "openssh-client"),
 ];
 
 /// A tool from the registry, at the version that this project was tried with.
