@@ -1,7 +1,11 @@
 //! Telling what was decided: the user, syslog, and the warden.
 
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, UnixCredentials, sendmsg};
+use nix::unistd::{getegid, geteuid, getpid};
 use stint_grant::ids::GrantId;
 use stint_grant::register::{DECISIONS_SOCKET, DecisionNote};
 use stint_grant::words::printable;
@@ -90,11 +94,20 @@ fn note(pam: &impl Pam, host: &impl Host, call: &Call, about: &str, outcome: &Ou
     }
 }
 
+/// With the effective ids, as root's process: unasked, the kernel names the real ones, which in sudo and su are the caller's.
 fn send(host: &impl Host, note: &DecisionNote) -> std::io::Result<()> {
     let message = serde_json::to_vec(note)?;
     let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    socket.send_to(&message, host.socket(DECISIONS_SOCKET)).map(drop)
+    let address = UnixAddr::new(&host.socket(DECISIONS_SOCKET))?;
+    let sender = UnixCredentials::from(libc::ucred {
+        pid: getpid().as_raw(),
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+    });
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let credentials = [ControlMessage::ScmCredentials(&sender)];
+    sendmsg(socket.as_raw_fd(), &[IoSlice::new(&message)], &credentials, flags, Some(&address))?;
+    Ok(())
 }
 
 /// Whether the host only observes. Whatever is not exactly the word means enforce, and so does a file that cannot be trusted.
