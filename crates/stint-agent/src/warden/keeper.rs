@@ -8,20 +8,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stint_api::hosts::HostUpdate;
-use stint_grant::bundle::{EndingKind, HostIdentity, Lock, LockTarget, Seen};
+use stint_grant::bundle::{EndingKind, HostIdentity, Seen};
 use stint_grant::host_config::HostConfig;
-use stint_grant::ids::{GrantId, LockId};
+use stint_grant::ids::GrantId;
 use stint_grant::root;
 use stint_grant::time::{ClockReading, UnixTime};
-use stint_log::Hash;
 use stint_log::record::{Ending, Event};
 
 use super::gate::Gate;
-use super::intake::{self, IntakeError, Knowledge, Plan, Verdict};
+use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
 use super::memory::{Memory, Remark};
 use super::paths::Paths;
 use super::store::{Enrolment, KnownRoot, State, Store, StoreError};
+use super::telling::{self, Before};
 use super::trust::Trust;
 use crate::journal::Recorder;
 
@@ -208,7 +208,11 @@ impl Keeper {
         reading: &ClockReading,
         recorder: &mut dyn Recorder,
     ) -> Change {
-        self.tell_plan(&plan, recorder);
+        telling::tell(
+            &Before { state: &self.state, plan: self.plan.as_ref(), memory: &self.memory },
+            &plan,
+            recorder,
+        );
         let before = self.memory.clone();
         for grant in plan.accepted() {
             let moved = self.memory.remember(grant);
@@ -244,77 +248,6 @@ impl Keeper {
         self.unwritten.generation |= !same;
         (self.unwritten.state, self.unwritten.current) = (true, true);
         self.settle(reading, recorder)
-    }
-
-    /// Records what a plan brings.
-    fn tell_plan(&self, plan: &Plan, recorder: &mut dyn Recorder) {
-        for alarm in &plan.alarms {
-            recorder.record(Event::Alarm { what: alarm.what.to_owned(), detail: alarm.detail.clone() });
-        }
-        let root = &plan.root.0;
-        if self.state.root.as_ref().is_none_or(|known| known.version != root.version) {
-            let sha256 = Hash::of(plan.root.1.as_bytes());
-            recorder.record(Event::RootInstalled { version: root.version, sha256 });
-        }
-        if plan.floor.time < self.state.floor.time {
-            recorder.record(Event::FloorLowered {
-                from: self.state.floor.time.0,
-                to: plan.floor.time.0,
-                by: format!("root version {}, epoch {}", root.version, root.epoch),
-            });
-        }
-        // After a restart the same bundle comes from the disk: what it brings was told when it came.
-        let head = &plan.head.0;
-        let new = self.state.seen.as_ref().is_none_or(|seen| seen.head != *head.digest());
-        if !new && self.plan.is_none() {
-            return;
-        }
-        let before: BTreeMap<_, _> =
-            self.plan.iter().flat_map(Plan::verdicts).map(|(grant, verdict)| (grant, verdict)).collect();
-        for (grant, verdict) in plan.verdicts() {
-            match verdict {
-                Verdict::Accepted(accepted) if self.memory.get(grant).is_none() => {
-                    recorder.record(Event::GrantAccepted {
-                        grant: grant.to_string(),
-                        user: accepted.terms.user.to_string(),
-                        ends: accepted.grant.until.0,
-                    });
-                }
-                Verdict::Refused(cause) if before.get(grant).is_none_or(|before| *before != verdict) => {
-                    recorder.record(Event::GrantRefused { grant: grant.to_string(), cause: cause.clone() });
-                }
-                _ => {}
-            }
-        }
-        self.tell_locks(plan, recorder);
-        if new {
-            let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-            recorder.record(Event::BundleInstalled {
-                epoch: head.epoch,
-                version: head.version,
-                head: log_hash(head.digest()),
-                accepted: count(plan.accepted().count()),
-                refused: count(plan.refused().len()),
-            });
-        }
-    }
-
-    fn tell_locks(&self, plan: &Plan, recorder: &mut dyn Recorder) {
-        let none: &[Lock] = &[];
-        let before = self.plan.as_ref().map_or(none, |old| &old.head.0.locks);
-        let ids = |locks: &[Lock]| locks.iter().map(|l| l.id.clone()).collect::<BTreeSet<LockId>>();
-        let (old, new) = (ids(before), ids(&plan.head.0.locks));
-        let user = |lock: &Lock| match &lock.target {
-            LockTarget::User(user) => Some(user.to_string()),
-            LockTarget::Principal(principal) => Some(principal.to_string()),
-            LockTarget::Host(_) | LockTarget::Grant(_) => None,
-        };
-        for lock in plan.head.0.locks.iter().filter(|l| !old.contains(&l.id)) {
-            recorder.record(Event::LockApplied { lock: lock.id.to_string(), user: user(lock) });
-        }
-        for lock in before.iter().filter(|l| !new.contains(&l.id)) {
-            recorder.record(Event::LockLifted { lock: lock.id.to_string(), user: user(lock) });
-        }
     }
 
     fn end(&mut self, grant: &GrantId, how: Ending, recorder: &mut dyn Recorder) {
@@ -416,7 +349,7 @@ impl Keeper {
         if self.unwritten.generation {
             let generation = self.gate.install(plan, &self.state.floor, ended)?;
             (self.unwritten.generation, self.unwritten.current) = (false, false);
-            let head = log_hash(plan.head.0.digest());
+            let head = telling::log_hash(plan.head.0.digest());
             recorder.record(Event::GateWritten { generation, head });
         } else if self.unwritten.current {
             self.gate.update(&plan.pulse.1, &self.state.floor, ended)?;
@@ -502,8 +435,4 @@ fn endings(plan: &Plan, memory: &Memory) -> Vec<(GrantId, Ending)> {
             (id.clone(), how)
         })
         .collect()
-}
-
-fn log_hash(hash: &stint_grant::ids::Sha256Hex) -> Hash {
-    hash.as_str().parse().expect("both are SHA-256 in lowercase hexadecimal")
 }

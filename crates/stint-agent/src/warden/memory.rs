@@ -99,3 +99,39 @@ impl Memory {
         self.grants.len() != before
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_grant::ids::Sha256Hex;
+
+    fn memory(ended: bool) -> (Memory, GrantId) {
+        let id: GrantId = "aaaaaaaaaaaa".parse().unwrap();
+        let remembered = Remembered {
+            grant: GrantMemory { terms: Sha256Hex::of(b"terms"), from: UnixTime(0), ended },
+            user: "alice".parse().unwrap(),
+            until: UnixTime(100),
+            how: None,
+            forget_after: UnixTime(1000),
+        };
+        (Memory { grants: BTreeMap::from([(id.clone(), remembered)]) }, id)
+    }
+
+    #[test]
+    fn a_grant_is_forgotten_only_when_it_ended_and_its_terms_can_hold_no_more() {
+        for (ended, now, kept) in [(true, 1000, true), (true, 1001, false), (false, 9999, true)] {
+            let (mut memory, id) = memory(ended);
+            assert_eq!(memory.forget(UnixTime(now)), !kept);
+            assert_eq!(memory.of(&id).is_some(), kept, "ended {ended} at {now}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_marked_once_and_its_first_cause_stays() {
+        let (mut memory, id) = memory(false);
+        assert!(memory.end(&id, Ending::Revoked));
+        assert!(!memory.end(&id, Ending::Expired));
+        assert_eq!(memory.get(&id).unwrap().how, Some(Ending::Revoked));
+        assert!(memory.ended().contains(&id) && memory.standing().next().is_none());
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! The parts, from the inside out:
 //!
-//! - pure: [`intake`] (from bytes to a plan), [`live`] (what is in force), [`memory`], [`time`], [`warnings`];
+//! - pure: [`intake`] (from bytes to a plan), [`live`] (what is in force), [`memory`], [`telling`],
+//!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
 //! - outside: [`sudoers`], [`sessions`], [`systemd`];
@@ -28,6 +29,7 @@ pub(crate) mod status;
 mod store;
 mod sudoers;
 mod systemd;
+mod telling;
 pub(crate) mod time;
 mod timers;
 pub(crate) mod trust;
