@@ -1,6 +1,8 @@
 //! The demo and the benches: programs of `stint-e2e` that work on booted hosts, given the packages.
 
+use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use crate::compile::Build;
 use crate::dist::{self, Packages};
@@ -12,7 +14,10 @@ const HARNESS: &str = "stint-e2e";
 /// `cargo xtask demo`.
 pub(crate) fn demo() -> Result<(), TaskError> {
     setup::all()?;
+    // Fetching packages of Debian for the hosts leaves the processor to the compiler.
+    let image = thread::spawn(stint_lab::Lab::prepare);
     let packages = dist::packages(Build::Test)?;
+    image.join().unwrap_or_else(|_| Ok(PathBuf::new()))?;
     let mut demo = cargo();
     demo.args(["run", "--quiet", "--locked", "-p", HARNESS, "--bin", "stint-demo"]);
     step("the demo", tell(&mut demo, &packages))

@@ -3,7 +3,7 @@
 //! Each command does its own set-up and says what it does; a command that stops says which step did not hold. All run
 //! as root on Debian, since hosts are booted.
 
-mod ci;
+mod check;
 mod compile;
 mod dist;
 mod hosts;
@@ -52,8 +52,8 @@ enum Task {
         /// Only these: account, sudo, end, revoke.
         names: Vec<String>,
     },
-    /// Format, lints, licences, and all tests: what the project's CI runs.
-    Ci,
+    /// Format, lints, licences: what the project's CI runs before the tests.
+    Check,
 }
 
 fn main() -> ExitCode {
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         Task::Demo => hosts::demo(),
         Task::Bench { names } => hosts::bench(&names),
         Task::Test { filter } => return test::run(filter.as_deref()),
-        Task::Ci => return ci::run(),
+        Task::Check => return check::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
