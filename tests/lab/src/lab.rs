@@ -41,13 +41,19 @@ pub(crate) struct Inner {
 }
 
 impl Lab {
-    /// Prepares what the machine lacks (packages, the base image) and makes a switch with the lab's keys.
-    pub fn new() -> Result<Self, LabError> {
+    /// Gets what the machine lacks (packages, the base image). [`Lab::new`] does it too; calling it early lets it run
+    /// beside other work.
+    pub fn prepare() -> Result<PathBuf, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
         deps::install()?;
-        let base = base::ensure()?;
+        base::ensure()
+    }
+
+    /// Prepares the machine, and makes a switch with the lab's keys.
+    pub fn new() -> Result<Self, LabError> {
+        let base = Self::prepare()?;
         let random = "/proc/sys/kernel/random/uuid";
         let uuid = fs::read_to_string(random).map_err(LabError::file(random))?;
         let id = format!("stint-lab-{}", &uuid[..8]);
