@@ -12,7 +12,7 @@ use crate::tell;
 
 /// Decides.
 pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer {
-    let settings = Settings::load(pam, host, line);
+    let settings = Settings::load(pam, host, line.break_glass);
     match decide(host, &settings, call) {
         Ok(Decided::NotOurs) => Answer::NotOurs,
         Ok(Decided::BreakGlass(account)) => {

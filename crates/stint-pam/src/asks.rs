@@ -52,12 +52,40 @@ pub enum Who {
     Asks(Vec<Ask>),
 }
 
+/// Whether one account asks to act as another, and the real uid or the application tells which one asks.
+fn turns(call: &Call, host: &impl Host) -> bool {
+    // polkit's helper is started by who asks, or by systemd: then nobody is known.
+    call.kind().elevates() || (call.kind() == Kind::Agent && host.real_uid() != 0)
+}
+
 /// Root on the console and root's own su and sudo pass before anything of the host's disk is looked at.
 pub fn is_local_root(call: &Call, host: &impl Host) -> bool {
-    if call.kind().elevates() {
+    if turns(call, host) {
         return call.caller.as_deref().is_none_or(|name| name == "root") && host.real_uid() == 0;
     }
     call.user == "root" && !is_remote(call)
+}
+
+/// Who gets in though the module cannot decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WayIn {
+    /// Root on the console, or root's own su or sudo.
+    Root,
+    /// A break-glass account.
+    BreakGlass(Account),
+}
+
+/// Who gets in though the module cannot decide; nobody else does.
+pub fn way_in(call: &Call, host: &impl Host, is_break_glass: impl Fn(u32) -> bool) -> Option<WayIn> {
+    if is_local_root(call, host) {
+        return Some(WayIn::Root);
+    }
+    let turns = turns(call, host);
+    let account = if turns { caller(call, host).ok()? } else { find(host, &call.user).ok()? };
+    match account.uid {
+        0 => (turns || !is_remote(call)).then_some(WayIn::Root),
+        uid => is_break_glass(uid).then_some(WayIn::BreakGlass(account)),
+    }
 }
 
 fn is_remote(call: &Call) -> bool {
@@ -66,10 +94,15 @@ fn is_remote(call: &Call) -> bool {
 
 /// Finds out whom a call is about.
 pub fn who(call: &Call, host: &impl Host, settings: &Settings) -> Result<Who, Cause> {
-    if call.kind().elevates() {
+    if turns(call, host) {
         return elevation(call, host, settings);
     }
-    let account = find(host, &call.user)?;
+    let account = match (find(host, &call.user), settings.gates_anybody(&call.service)) {
+        (Ok(account), _) => account,
+        // A service that nobody needs a grant for may have users of its own, without an account of the host's.
+        (Err(NotFound::NoSuchAccount(_)), false) => return Ok(Who::NotOurs),
+        (Err(fault), _) => return Err(fault.into()),
+    };
     if account.uid == 0 {
         let refused = is_remote(call) && !settings.config.managed.remote_root;
         return if refused { Err(Cause::remote_root()) } else { Ok(Who::NotOurs) };
@@ -114,9 +147,26 @@ fn caller(call: &Call, host: &impl Host) -> Result<Account, Cause> {
     host.account_of(uid).map_err(|e| unknown(&e))?.ok_or_else(|| unknown("there is none"))
 }
 
-fn find(host: &impl Host, name: &str) -> Result<Account, Cause> {
-    let found = host.account(name).map_err(|e| Cause::unknown_account(name, &e))?;
-    found.ok_or_else(|| Cause::unknown_account(name, "there is none"))
+/// Why an account was not found.
+enum NotFound {
+    NoSuchAccount(Cause),
+    Fault(Cause),
+}
+
+impl From<NotFound> for Cause {
+    fn from(not_found: NotFound) -> Self {
+        match not_found {
+            NotFound::NoSuchAccount(cause) | NotFound::Fault(cause) => cause,
+        }
+    }
+}
+
+fn find(host: &impl Host, name: &str) -> Result<Account, NotFound> {
+    match host.account(name) {
+        Ok(Some(account)) => Ok(account),
+        Ok(None) => Err(NotFound::NoSuchAccount(Cause::unknown_account(name, "there is none"))),
+        Err(fault) => Err(NotFound::Fault(Cause::unknown_account(name, &fault))),
+    }
 }
 
 fn asks<const N: usize>(asks: [Option<Ask>; N], call: &Call, settings: &Settings) -> Who {

@@ -45,6 +45,7 @@ impl Call {
             "sudo" | "sudo-i" => Kind::Sudo,
             "su" | "su-l" => Kind::Su,
             "doas" => Kind::Doas,
+            "polkit-1" => Kind::Agent,
             _ => Kind::Login,
         }
     }
@@ -61,12 +62,14 @@ pub enum Kind {
     Su,
     /// doas: as su, but the account phase does not know the target.
     Doas,
+    /// polkit's agent: whoever is at the session proves to be some account, root for instance. As su, where the caller is known.
+    Agent,
 }
 
 impl Kind {
-    /// Whether it turns one account into another.
+    /// Whether it opens a session in which one account has turned into another.
     pub fn elevates(self) -> bool {
-        self != Self::Login
+        matches!(self, Self::Sudo | Self::Su | Self::Doas)
     }
 }
 

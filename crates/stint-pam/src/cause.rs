@@ -36,6 +36,14 @@ impl Cause {
                 .to_owned(),
         }
     }
+    /// The module itself is at fault.
+    pub fn module(fault: &str) -> Self {
+        Self {
+            code: "module",
+            grants: Vec::new(),
+            words: format!("this host's gate is broken: {fault}. Tell its administrator"),
+        }
+    }
     /// The warden gave no answer.
     pub fn no_warden(why: &str) -> Self {
         Self {

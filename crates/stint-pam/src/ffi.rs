@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,6 +15,7 @@ use pam_sys::types::{PamFlag, PamHandle, PamItemType, PamMessageStyle, PamReturn
 
 use crate::line::{self, Phase};
 use crate::pam::{Answer, Item, Level, Pam, Style};
+use crate::rescue;
 
 // What pam-sys lacks, from Linux-PAM's security/pam_ext.h.
 unsafe extern "C" {
@@ -81,7 +83,7 @@ not_ours!(
     pam_sm_setcred
 );
 
-/// Runs a line. A panic denies: `default=die` takes it for what it is, and no panic may unwind into C.
+/// Runs a line. A panic is a fault of the module's, and denies all but those whom [`rescue`] names; none may unwind into C.
 ///
 /// # Safety
 /// `pamh` is a live handle, and `argv` has `argc` C strings.
@@ -92,25 +94,41 @@ unsafe fn serve(
     argv: *const *const c_char,
     phase: Phase,
 ) -> c_int {
-    let work = || {
-        // SAFETY: the caller gives `argc` C strings in `argv`.
-        let words = unsafe { arguments(argc, argv) };
-        line::run(&Handle { pamh, silent: flags & PamFlag::SILENT as c_int != 0 }, phase, &words)
-    };
-    match catch_unwind(AssertUnwindSafe(work)) {
+    // The hook of Rust's own library writes to the application's standard error, which may be a closed pipe or a user's connection,
+    // and reads RUST_BACKTRACE, which a user of sudo chooses.
+    std::panic::set_hook(Box::new(|_| ()));
+    let pam = Handle { pamh, silent: flags & PamFlag::SILENT as c_int != 0 };
+    // SAFETY: the caller gives `argc` C strings in `argv`.
+    let words = || unsafe { arguments(argc, argv) };
+    let answer = guarded(|| line::run(&pam, phase, &words()))
+        .or_else(|panic| guarded(|| rescue::run(&pam, &words(), &format!("pam_stint failed ({panic})"))));
+    match answer {
         Ok(Answer::Allowed) => PamReturnCode::SUCCESS as c_int,
         Ok(Answer::NotOurs) => PamReturnCode::IGNORE as c_int,
         Ok(Answer::Denied) => PamReturnCode::PERM_DENIED as c_int,
-        Err(panic) => {
-            // Dropping it could panic again.
-            std::mem::forget(panic);
+        Err(_) => {
             // SAFETY: the handle is live, and format and argument are C strings.
             unsafe {
-                pam_syslog(pamh, libc::LOG_ERR, c"%s".as_ptr(), c"denied: pam_stint failed (panic)".as_ptr());
+                pam_syslog(pamh, libc::LOG_ALERT, c"%s".as_ptr(), c"denied: pam_stint failed twice".as_ptr());
             }
             PamReturnCode::PERM_DENIED as c_int
         }
     }
+}
+
+/// Runs some work; a panic comes back as what it says.
+fn guarded(work: impl FnOnce() -> Answer) -> Result<Answer, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let said = said(&*panic);
+        // Dropping it could panic again.
+        std::mem::forget(panic);
+        said
+    })
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic").to_owned()
 }
 
 /// # Safety
@@ -166,7 +184,7 @@ impl Pam for Handle {
             Style::Info if self.silent => return,
             Style::Info => PamMessageStyle::TEXT_INFO,
         };
-        let Ok(text) = CString::new(text) else { return };
+        let text = c_string(text);
         // SAFETY: the handle is live, format and argument are C strings, and no response is asked for.
         unsafe {
             pam_prompt(self.pamh, style as c_int, std::ptr::null_mut(), c"%s".as_ptr(), text.as_ptr());
@@ -175,11 +193,12 @@ impl Pam for Handle {
 
     fn log(&self, level: Level, text: &str) {
         let priority = match level {
+            Level::Alert => libc::LOG_ALERT,
             Level::Warning => libc::LOG_WARNING,
             Level::Notice => libc::LOG_NOTICE,
             Level::Debug => libc::LOG_DEBUG,
         };
-        let Ok(text) = CString::new(text) else { return };
+        let text = c_string(text);
         // SAFETY: the handle is live, and format and argument are C strings.
         unsafe { pam_syslog(self.pamh, priority, c"%s".as_ptr(), text.as_ptr()) }
     }
@@ -205,6 +224,12 @@ extern "C" fn free_text(_: *mut PamHandle, data: *mut c_void, _: c_int) {
     }
 }
 
+/// A text for C, up to its first NUL: part of a line is better than none.
+fn c_string(text: &str) -> CString {
+    let part = text.split('\0').next().unwrap_or_default();
+    CString::new(part).unwrap_or_default()
+}
+
 /// Copies a C string; null and empty are none.
 ///
 /// # Safety
@@ -216,4 +241,16 @@ unsafe fn copied(text: *const c_char) -> Option<String> {
     // SAFETY: it is not null, so it is a C string.
     let text = unsafe { CStr::from_ptr(text) };
     (!text.is_empty()).then(|| text.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_for_c_ends_at_its_first_nul() {
+        assert_eq!(c_string("a\0b").as_c_str(), c"a");
+        assert_eq!(c_string("ab").as_c_str(), c"ab");
+        assert_eq!(c_string("\0").as_c_str(), c"");
+    }
 }

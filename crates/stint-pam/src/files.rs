@@ -45,7 +45,7 @@ impl Folder {
     /// Opens the folder where all paths begin.
     pub fn base(path: &Path) -> Result<Self, FileFault> {
         let name = path.to_string_lossy().trim_end_matches('/').to_owned();
-        let fd = open(path, folder_flags(), Mode::empty()).map_err(|e| fault(&name, e))?;
+        let fd = uninterrupted(|| open(path, folder_flags(), Mode::empty())).map_err(|e| fault(&name, e))?;
         check(&fd, &name, SFlag::S_IFDIR)?;
         Ok(Self { fd, path: name })
     }
@@ -56,7 +56,8 @@ impl Folder {
         for name in path.split('/') {
             let from = at.as_ref().unwrap_or(self);
             let path = from.join(name);
-            let fd = openat(&from.fd, name, folder_flags(), Mode::empty()).map_err(|e| fault(&path, e))?;
+            let fd = uninterrupted(|| openat(&from.fd, name, folder_flags(), Mode::empty()))
+                .map_err(|e| fault(&path, e))?;
             check(&fd, &path, SFlag::S_IFDIR)?;
             at = Some(Self { fd, path });
         }
@@ -69,7 +70,8 @@ impl Folder {
         // Without O_NONBLOCK a pipe in the file's place would hang the login.
         let flags =
             OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(|e| fault(&path, e))?;
+        let fd =
+            uninterrupted(|| openat(&self.fd, name, flags, Mode::empty())).map_err(|e| fault(&path, e))?;
         let stat = check(&fd, &path, SFlag::S_IFREG)?;
         let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         let too_large =
@@ -88,6 +90,16 @@ impl Folder {
 
     fn join(&self, name: &str) -> String {
         format!("{}/{name}", self.path)
+    }
+}
+
+/// Calls again as long as one of the application's signals interrupts it: sudo's child ends, a terminal changes its size.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
     }
 }
 
@@ -117,5 +129,18 @@ fn fault(path: &str, error: Errno) -> FileFault {
         Errno::ELOOP => FileFault::Unsafe { path, why: "is a symbolic link".to_owned() },
         Errno::ENOTDIR => FileFault::Unsafe { path, why: "is not a folder, or a symbolic link".to_owned() },
         error => FileFault::Unsafe { path, why: format!("cannot be opened: {}", error.desc()) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_a_signal_interrupts_is_made_again() {
+        let mut answers = [Err(Errno::EINTR), Err(Errno::EINTR), Ok(7)].into_iter();
+        assert_eq!(uninterrupted(|| answers.next().unwrap()), Ok(7));
+        let mut answers = [Err(Errno::EACCES), Ok(7)].into_iter();
+        assert_eq!(uninterrupted(|| answers.next().unwrap()), Err(Errno::EACCES));
     }
 }

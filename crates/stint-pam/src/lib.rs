@@ -36,6 +36,7 @@ pub mod line;
 pub mod pam;
 pub mod place;
 pub mod register;
+pub mod rescue;
 pub mod settings;
 pub mod ssh_auth;
 pub mod tell;

@@ -18,7 +18,7 @@ pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer
     if tell::observes(host) {
         return Answer::NotOurs;
     }
-    let settings = Settings::load(pam, host, line);
+    let settings = Settings::load(pam, host, line.break_glass);
     let allowed = match in_force(host, &settings, call, None) {
         Ok(allowed) if allowed.is_empty() => return Answer::NotOurs,
         Ok(allowed) => allowed,

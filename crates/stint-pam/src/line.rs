@@ -3,8 +3,8 @@
 use crate::asks;
 use crate::call::Call;
 use crate::host::Host;
-use crate::pam::{Answer, Level, Pam};
-use crate::{account, limit, place, register};
+use crate::pam::{Answer, Pam};
+use crate::{account, limit, place, register, rescue};
 
 /// The phase in which PAM calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Line {
                 ("session", Phase::Session) if !session && duty.is_none() => session = true,
                 ("limit", Phase::Session) if session && duty.is_none() => duty = Some(Duty::Limit),
                 ("register", Phase::Session) if session && duty.is_none() => duty = Some(Duty::Register),
-                (other, _) => match other.strip_prefix("break_glass=") {
+                (other, _) => match other.strip_prefix(rescue::BREAK_GLASS) {
                     Some(uid) if line.break_glass.is_none() => {
                         line.break_glass = Some(uid.parse().map_err(|_| {
                             format!("{other:?}: write the uid of an account, for instance break_glass=1900")
@@ -77,10 +77,7 @@ pub fn run(pam: &impl Pam, phase: Phase, words: &[String]) -> Answer {
     let opened = Line::parse(phase, words).and_then(|line| Ok((place::open(&line.rest)?, line)));
     match opened {
         Ok((host, line)) => run_on(pam, &host, &line),
-        Err(fault) => {
-            pam.log(Level::Warning, &format!("denied: the line of pam_stint.so is wrong: {fault}"));
-            Answer::Denied
-        }
+        Err(fault) => rescue::run(pam, words, &format!("the line of pam_stint.so is wrong: {fault}")),
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Style {
 /// How much a line of syslog matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// Somebody was let in because something is broken.
+    Alert,
     /// Something is broken.
     Warning,
     /// A refusal, or a use of break-glass.

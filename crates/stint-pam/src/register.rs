@@ -21,7 +21,7 @@ const GREETED: &[&str] = &["sshd", "login"];
 
 /// Decides again, and registers.
 pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer {
-    let settings = Settings::load(pam, host, line);
+    let settings = Settings::load(pam, host, line.break_glass);
     let keys = credentials(pam, call);
     let allowed = match limit::in_force(host, &settings, call, keys.as_deref()) {
         Ok(allowed) => allowed,
@@ -39,7 +39,9 @@ pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer
         Ok(RegisterAnswer { ok: false, message }) => {
             tell::refuse(pam, host, call, &about, &Cause::warden(message))
         }
-        Err(why) if call.kind().elevates() => tell::refuse(pam, host, call, &about, &Cause::no_warden(&why)),
+        Err(why) if !ends_by_itself(pam, call) => {
+            tell::refuse(pam, host, call, &about, &Cause::no_warden(&why))
+        }
         Err(why) => {
             // PID 1 holds the limit; the warden finds the session when it is back.
             let (why, about) = (tell::words(&why), tell::words(&about));
@@ -48,6 +50,13 @@ pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer
             Answer::Allowed
         }
     }
+}
+
+/// Whether PID 1 ends the session without the warden: a login has a scope with a limit. sudo, su and doas wait for the warden to make
+/// theirs, and what cron and at start has none.
+fn ends_by_itself(pam: &impl Pam, call: &Call) -> bool {
+    !call.kind().elevates()
+        && (GREETED.contains(&call.service.as_str()) || pam.variable("XDG_SESSION_ID").is_some())
 }
 
 /// The keys of an SSH login. An SSH login without one used none; elsewhere there is nothing to know.

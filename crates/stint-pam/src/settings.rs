@@ -4,7 +4,6 @@ use stint_grant::host_config::{HostConfig, MAX_HOST_CONFIG_BYTES};
 
 use crate::files::{FileFault, Folder};
 use crate::host::Host;
-use crate::line::Line;
 use crate::pam::{Level, Pam};
 
 /// The folder of `host.toml`.
@@ -21,14 +20,14 @@ pub struct Settings {
 
 impl Settings {
     /// Reads `host.toml`. Without one, and with one that cannot be used, the strict defaults hold.
-    pub fn load(pam: &impl Pam, host: &impl Host, line: &Line) -> Self {
+    pub fn load(pam: &impl Pam, host: &impl Host, break_glass: Option<u32>) -> Self {
         let config = read(host).unwrap_or_else(|fault| {
             if let Some(fault) = fault {
                 pam.log(Level::Warning, &format!("host.toml is not used, the strict defaults hold: {fault}"));
             }
             HostConfig::default()
         });
-        Self { config, break_glass: line.break_glass }
+        Self { config, break_glass }
     }
 
     /// Whether an account is the break-glass account.
@@ -43,7 +42,12 @@ impl Settings {
     pub fn gates(&self, uid: u32, service: &str) -> bool {
         !self.is_break_glass(uid) && self.config.gates(uid, service)
     }
-    /// Whether a service is gated for anybody.
+    /// Whether anybody's logins through a service need a grant.
+    pub fn gates_anybody(&self, service: &str) -> bool {
+        let mut only = self.config.managed.only.iter().flat_map(|only| &only.services);
+        self.lists(service) || only.any(|s| s == service)
+    }
+    /// Whether a service is gated for those who have no list of their own.
     pub fn lists(&self, service: &str) -> bool {
         self.config.managed.services.iter().any(|s| s == service)
     }

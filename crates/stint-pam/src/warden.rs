@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, recv, send, socket};
+use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, socket,
+};
 use stint_grant::register::{MAX_MESSAGE_BYTES, Register, RegisterAnswer};
 
 /// How long to wait before a full queue is tried again.
@@ -50,7 +53,7 @@ fn reach(path: &Path, deadline: &Deadline) -> Result<OwnedFd, String> {
     let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;
     loop {
         match connect(stream.as_raw_fd(), &address) {
-            Ok(()) => return Ok(stream),
+            Ok(()) => break,
             // The queue is full: poll tells nothing about that, so a short pause it is.
             Err(Errno::EAGAIN | Errno::EINTR) => {
                 deadline.left()?;
@@ -58,6 +61,11 @@ fn reach(path: &Path, deadline: &Deadline) -> Result<OwnedFd, String> {
             }
             Err(error) => return Err(failed(error)),
         }
+    }
+    // Whoever could put a socket there must still not answer in the warden's place.
+    match getsockopt(&stream, PeerCredentials).map_err(failed)?.uid() {
+        0 => Ok(stream),
+        uid => Err(format!("{} belongs to uid {uid}, not to root", path.display())),
     }
 }
 

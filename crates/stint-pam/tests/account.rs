@@ -195,6 +195,19 @@ fn a_service_that_is_not_gated_is_not_ours() {
 }
 
 #[test]
+fn a_service_that_is_not_gated_may_have_users_of_its_own() {
+    let host = Host::ready();
+    host.host_toml("[[managed.only]]\nuid = 1001\nservices = [\"imap\"]\n");
+    for service in ["mail", "imap"] {
+        host.gated(service);
+    }
+    assert_eq!(host.start("mail", "no-account@example.org").account(), SUCCESS);
+    assert_eq!(host.start("imap", "no-account@example.org").account(), PERM_DENIED, "gated for somebody");
+    std::fs::remove_file(host.path("etc/passwd")).unwrap();
+    assert_eq!(host.start("mail", "bob").account(), PERM_DENIED, "accounts cannot be looked up");
+}
+
+#[test]
 fn an_account_may_be_gated_for_some_services_only() {
     let host = Host::ready();
     host.host_toml("[[managed.only]]\nuid = 1001\nservices = [\"sudo\"]\n").real_uid(1001);
@@ -309,6 +322,32 @@ fn becoming_root_by_su_or_doas_takes_full_root() {
     // doas does not tell its target before the session.
     assert_eq!(host.start("doas", ALICE).caller(ALICE).account(), SUCCESS);
     assert_eq!(host.start("doas", "bob").caller(ALICE).account(), PERM_DENIED);
+}
+
+#[test]
+fn proving_to_be_root_to_polkit_takes_full_root_as_su_does() {
+    let host = Host::ready();
+    let polkit =
+        |uid: u32, user: &str| host.real_uid(uid).gated("polkit-1").start("polkit-1", user).account();
+    assert_eq!(polkit(1000, "root"), PERM_DENIED, "alice knows root's password");
+    assert_eq!(polkit(1000, "daemon"), PERM_DENIED);
+    assert_eq!(polkit(1001, "bob"), PERM_DENIED);
+    assert_eq!(polkit(1, "root"), SUCCESS, "the caller is not managed");
+    assert_eq!(polkit(0, "root"), SUCCESS, "root's own");
+    assert_eq!(
+        polkit(0, "bob"),
+        PERM_DENIED,
+        "systemd started the helper: it is not known for whom, and bob has no grant"
+    );
+    let host = Host::with(|host, plan| {
+        let mut terms = terms(GRANT, ALICE);
+        terms.rights.sudo = vec![full_root()];
+        terms.rights.login.as_mut().unwrap().services.push("polkit-1".to_owned());
+        alice(plan).grants = vec![host.grant(&terms)];
+    });
+    for user in ["root", ALICE] {
+        assert_eq!(host.real_uid(1000).gated("polkit-1").start("polkit-1", user).account(), SUCCESS);
+    }
 }
 
 #[test]

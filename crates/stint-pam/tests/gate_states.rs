@@ -266,6 +266,24 @@ fn the_wall_clock_counts_for_nothing_once_a_time_was_signed_in_this_boot() {
 }
 
 #[test]
+fn no_descriptor_stays_open_whatever_the_answer() {
+    let host = Host::ready();
+    host.gated("sshd").host_toml("[managed]\nfirst_uid = 1000\n");
+    let open = || {
+        let links = fs::read_dir("/proc/self/fd").unwrap().flatten().map(|fd| fs::read_link(fd.path()));
+        links.filter(|link| link.as_ref().is_ok_and(|path| path.starts_with(host.dir.path()))).count()
+    };
+    for user in [ALICE, "bob", "root", "daemon"] {
+        let mut pam = host.ssh(user);
+        pam.account();
+        assert_eq!(open(), 0, "{user}");
+    }
+    fs::remove_file(host.generation("head.json")).unwrap();
+    assert_eq!(host.ssh(ALICE).account(), PERM_DENIED);
+    assert_eq!(open(), 0);
+}
+
+#[test]
 fn an_unusable_host_toml_means_the_strict_defaults() {
     for broken in 0..6 {
         let host = Host::ready();

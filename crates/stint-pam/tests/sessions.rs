@@ -94,6 +94,7 @@ fn silent() -> Vec<(&'static str, Option<Behaviour>)> {
         ("hangs up", Some(Behaviour::HangsUp)),
         ("half an answer", Some(Behaviour::Says(b"{\"ok\":true"))),
         ("not an answer", Some(Behaviour::Says(b"yes\n"))),
+        ("a byte now and then", Some(Behaviour::Drips)),
         ("an answer of another kind", Some(Behaviour::Says(b"{\"ok\":true,\"message\":\"\",\"x\":1}\n"))),
     ]
 }
@@ -109,6 +110,28 @@ fn without_an_answer_a_login_goes_on() {
         assert!(about_forty_minutes(pam.limit()), "PID 1 holds the limit");
         assert!(pam.line().starts_with("stint: access until"), "{which}");
     }
+}
+
+#[test]
+fn without_an_answer_what_pid_1_does_not_end_is_refused() {
+    for (which, behaviour) in silent() {
+        let host = Host::ready();
+        host.host_toml("[limits]\nregister_timeout_ms = 50\n").gated_sessions("cron");
+        let _warden = behaviour.map(|b| Warden::listen(&host, b));
+        let mut pam = host.start("cron", ALICE);
+        assert_eq!(pam.open(), PERM_DENIED, "{which}: cron has no scope");
+        assert!(pam.line().contains("this host's warden did not answer"), "{which}: {}", pam.line());
+        assert_eq!(host.start("cron", ALICE).variable("XDG_SESSION_ID", "c7").open(), SUCCESS, "{which}");
+    }
+}
+
+#[test]
+fn nobody_but_root_answers_in_the_wardens_place() {
+    let host = Host::ready();
+    let _imposter = Warden::listen_as(&host, 1000);
+    let mut pam = sudo(host.gated_sessions("sudo"));
+    assert_eq!(pam.open(), PERM_DENIED);
+    assert!(pam.line().contains("belongs to uid 1000, not to root"), "{}", pam.line());
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub mod pam;
 pub mod place;
 #[path = "../../src/register.rs"]
 pub mod register;
+#[path = "../../src/rescue.rs"]
+pub mod rescue;
 #[path = "../../src/settings.rs"]
 pub mod settings;
 #[path = "../../src/ssh_auth.rs"]

@@ -39,6 +39,8 @@ pub(crate) enum Behaviour {
     Says(&'static [u8]),
     HangsUp,
     Waits,
+    /// A byte now and then, and never a whole line.
+    Drips,
 }
 
 /// A warden that takes registrations.
@@ -46,7 +48,26 @@ pub(crate) struct Warden(Receiver<Register>);
 
 impl Warden {
     pub(crate) fn listen(host: &Host, behaviour: Behaviour) -> Self {
-        let listener = UnixListener::bind(host.path("run/stint/warden.sock")).unwrap();
+        Self::serve(UnixListener::bind(host.path("run/stint/warden.sock")).unwrap(), behaviour)
+    }
+    /// Somebody who is not root listens where the warden should, and says yes.
+    pub(crate) fn listen_as(host: &Host, uid: u32) -> Self {
+        let path = host.path("run/stint/warden.sock");
+        std::os::unix::fs::chown(path.parent().unwrap(), Some(uid), None).unwrap();
+        std::fs::set_permissions(host.dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+        // The raw call changes this thread alone.
+        let listener = std::thread::spawn(move || {
+            #[allow(unsafe_code, reason = "a thread with another uid")]
+            // SAFETY: three integers, and no memory.
+            let code = unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) };
+            assert_eq!(code, 0, "setresuid");
+            UnixListener::bind(path).unwrap()
+        });
+        let yes = RegisterAnswer { ok: true, message: String::new() };
+        Self::serve(listener.join().unwrap(), Behaviour::Answers(yes))
+    }
+    fn serve(listener: UnixListener, behaviour: Behaviour) -> Self {
         let (sender, receiver) = channel();
         std::thread::spawn(move || {
             let mut held = Vec::new();
@@ -66,6 +87,14 @@ impl Warden {
                     }
                     Behaviour::Says(bytes) => stream.write_all(bytes),
                     Behaviour::HangsUp => Ok(()),
+                    Behaviour::Drips => {
+                        std::thread::spawn(move || {
+                            while stream.write_all(b" ").is_ok() {
+                                std::thread::sleep(Duration::from_millis(5));
+                            }
+                        });
+                        continue;
+                    }
                     Behaviour::Waits => {
                         held.push(stream);
                         continue;
