@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Sse;
-use axum::response::sse::Event;
+use axum::response::sse::{Event, KeepAlive, KeepAliveStream};
 use serde_json::json;
 use stint_api::hosts::HostUpdate;
 use tokio::sync::mpsc;
@@ -28,13 +29,16 @@ pub(crate) async fn update(State(app): State<App>, PeerHost(host): PeerHost) -> 
     Ok(Json(bundle::update(&app, conn, &newest).await?))
 }
 
+/// A comment is sent when nothing else was for this long: couriers take a stream that is silent for a minute for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 /// The stream: `update` at once and after each change, `pulse` in between.
 #[utoipa::path(get, path = "/v1/host/stream", responses((status = 200, body = HostUpdate, content_type = "text/event-stream")))]
 pub(crate) async fn stream(
     State(app): State<App>,
     PeerHost(host): PeerHost,
     PeerAddress(from): PeerAddress,
-) -> Outcome<Sse<ReceiverStream<Result<Event, Infallible>>>> {
+) -> Outcome<Sse<KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>> {
     app.publish().await?;
     let (connected, replaced) = app.hub.connect(&host.name, from);
     if let Some(other) = replaced {
@@ -46,7 +50,7 @@ pub(crate) async fn stream(
             tracing::warn!(host = host.name, %problem, "the stream ends; the host will come again");
         }
     });
-    Ok(Sse::new(ReceiverStream::new(receiver)))
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 async fn tell_of_two(app: &App, host: &str, other: SocketAddr, newest: SocketAddr) -> Outcome<()> {

@@ -23,7 +23,7 @@ use crate::server::{App, PeerAddress, StartError, background, tls};
 use crate::trust::ca;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const PING: Duration = Duration::from_secs(20);
+const PING: Duration = Duration::from_secs(10);
 /// How long calls may take to end when the broker stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
