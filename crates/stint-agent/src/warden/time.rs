@@ -6,7 +6,11 @@ use stint_grant::time::{ClockFault, ClockReading, Floor, Seconds, UnixTime};
 /// Reads the clocks. `None` if the kernel does not tell the boot's id (no /proc).
 pub(crate) fn read_clocks() -> Option<ClockReading> {
     let wall = clock_gettime(ClockId::CLOCK_REALTIME).ok()?;
-    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    // As PID 1 sees it, which is what the module sees in sshd and sudo. In a container the id is a file laid over /proc, and our
+    // sandbox's own /proc does not have it: with two ids, neither would believe the other's floor in this boot.
+    let boot_id = std::fs::read_to_string("/proc/1/root/proc/sys/kernel/random/boot_id")
+        .or_else(|_| std::fs::read_to_string("/proc/sys/kernel/random/boot_id"))
+        .ok()?;
     Some(ClockReading {
         wall: UnixTime(wall.tv_sec()),
         boottime_ms: boottime_ms(),
