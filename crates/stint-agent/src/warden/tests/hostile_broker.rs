@@ -54,7 +54,8 @@ fn a_review_whose_statement_was_rewritten_counts_for_nothing() {
     let digest = |t: &Terms| stint_grant::terms::digest_of(&t.to_text()).to_string();
     let mut other = broker.terms();
     other.reason = "something else".to_owned();
-    broker.reviews[0].statement = broker.reviews[0].statement.replace(&digest(&broker.terms()), &digest(&other));
+    broker.reviews[0].statement =
+        broker.reviews[0].statement.replace(&digest(&broker.terms()), &digest(&other));
     only_alices_is_refused(&mut broker, "0 valid signed reviews");
 }
 

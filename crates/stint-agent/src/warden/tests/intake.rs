@@ -60,10 +60,7 @@ fn another_machine_of_this_name_is_refused() {
     let broker = broker();
     let mut host = Host::new(&broker);
     host.me.key = stint_grant::keys::PublicKey::of(&key(9));
-    assert!(matches!(
-        refused(&host, &broker.update()),
-        IntakeError::Bundle(BundleError::OtherHost(_))
-    ));
+    assert!(matches!(refused(&host, &broker.update()), IntakeError::Bundle(BundleError::OtherHost(_))));
 }
 
 #[test]
@@ -112,10 +109,7 @@ fn another_fleets_root_is_refused() {
     let broker = broker();
     let mut host = Host::new(&broker);
     host.trust.root_pin = Sha256Hex::of(b"another root");
-    assert!(matches!(
-        refused(&host, &broker.update()),
-        IntakeError::Root(RootError::NotPinned { .. })
-    ));
+    assert!(matches!(refused(&host, &broker.update()), IntakeError::Root(RootError::NotPinned { .. })));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod common;
 mod hostile_broker;
 mod intake;
 mod keeper;
-mod whole;
 mod warnings;
+mod whole;
 
 use stint_api::hosts::{HostUpdate, WireReview};
 use stint_grant::bundle::{Ending, Grant, Head, HostIdentity, Lock, Shard};

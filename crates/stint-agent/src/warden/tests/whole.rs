@@ -37,10 +37,10 @@ fn broker_now() -> Broker {
     broker.roots = vec![text(broker.world.root_envelope())];
     broker.roster = Some(text(broker.world.roster_envelope()));
     let terms = [broker.world.terms.clone(), dave(&broker.world.terms)];
-    let in_window = |t: &Terms| Grant { from: UnixTime(now.0 - 60), until: now.plus(Seconds(1800)), ..grant(t) };
+    let in_window =
+        |t: &Terms| Grant { from: UnixTime(now.0 - 60), until: now.plus(Seconds(1800)), ..grant(t) };
     broker.shards = terms.iter().map(|t| shard(t.user.as_str(), vec![in_window(t)])).collect();
-    broker.reviews =
-        terms.iter().map(|t| broker.world.approval_of(t, "bob", &broker.world.bob)).collect();
+    broker.reviews = terms.iter().map(|t| broker.world.approval_of(t, "bob", &broker.world.bob)).collect();
     (broker.pulse_at, broker.expires_at) = (now, later);
     broker
 }
@@ -273,6 +273,7 @@ async fn a_malformed_host_toml_at_the_start_leaves_the_last_good_one_and_says_so
 #[tokio::test]
 async fn a_host_that_is_not_enrolled_does_not_start_and_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
-    let error = start::start(Paths::under(dir.path()), Ok(Sha256Hex::of(b"m"))).await.map(|_| ()).unwrap_err();
+    let error =
+        start::start(Paths::under(dir.path()), Ok(Sha256Hex::of(b"m"))).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("stintd enroll"), "{error}");
 }
