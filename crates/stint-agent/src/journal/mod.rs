@@ -3,8 +3,10 @@
 //! - [`segment`] is one file: the state of the chain at its beginning, then records;
 //! - [`recovery`] reads the segments at a start, cuts off a torn end, and puts aside what is damaged;
 //! - [`store`] appends, commits in groups, and deletes below the broker's mark;
+//! - [`auth_log`] says alarms to the machine's own log as well;
 //! - [`shipping`] compares the broker's mark with the journal, and cuts shipments.
 
+mod auth_log;
 mod recovery;
 mod segment;
 mod shipping;
@@ -15,6 +17,7 @@ mod tests;
 
 use stint_log::record::Event;
 
+pub(crate) use auth_log::AuthLog;
 pub(crate) use store::{Journal, JournalError, JournalStatus};
 
 /// Takes down what happened. What is recorded is durable after the next commit of the journal.

@@ -14,6 +14,7 @@ use stint_log::chain::Chain;
 use stint_log::record::{Event, RecordError};
 
 use super::Recorder;
+use super::auth_log::AuthLog;
 use super::recovery::{self, Owner};
 use super::segment::{self, SegmentId};
 use super::shipping::{self, Compared};
@@ -83,6 +84,7 @@ pub(crate) struct Journal {
     untold: bool,
     fault: Option<String>,
     stopped: Option<String>,
+    auth_log: Option<AuthLog>,
 }
 
 struct Open {
@@ -131,6 +133,7 @@ impl Journal {
             untold: true,
             fault: None,
             stopped: None,
+            auth_log: None,
         };
         for event in found.tell {
             journal.record(event);
@@ -276,6 +279,11 @@ impl Journal {
         Ok(shipment)
     }
 
+    /// Says alarms to the machine's auth log as well, from now on.
+    pub(crate) fn tell_auth_log(&mut self, log: AuthLog) {
+        self.auth_log = Some(log);
+    }
+
     /// The courier is gone: what was on its way may never arrive.
     pub(crate) fn disconnected(&mut self) {
         self.in_flight = false;
@@ -285,6 +293,9 @@ impl Journal {
 
 impl Recorder for Journal {
     fn record(&mut self, event: Event) {
+        if let Some(log) = &self.auth_log {
+            log.tell(&event);
+        }
         if self.pending.len() > MAX_PENDING_BYTES {
             self.dropped += 1;
             return;

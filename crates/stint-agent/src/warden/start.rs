@@ -20,7 +20,7 @@ use super::time;
 use super::trust::{self, Trust, TrustError};
 use super::warden::{Faults, Warden, wall_offset};
 use super::warnings::Warnings;
-use crate::journal::{Journal, JournalError, Recorder};
+use crate::journal::{AuthLog, Journal, JournalError, Recorder};
 
 /// Why the warden does not run. The gate stands without it, and PID 1 holds every session's limit.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,7 @@ pub(super) async fn start(
     let mode = config::mode(&paths);
     let host = trust.host.as_str();
     let mut journal = Journal::open(paths.journal(), host, identity.clone(), &reading.boot_id, now)?;
+    journal.tell_auth_log(AuthLog::system()?);
     journal.record(Event::AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), mode });
 
     let config = config::host_config(&paths);
