@@ -39,10 +39,9 @@ impl AuthLog {
 
     /// Says an alarm. Other events are none of that log's.
     pub(super) fn tell(&self, event: &Event) {
-        if let Some(line) = line(event) {
-            if self.0.try_send(line).is_err() {
-                tracing::warn!("the auth log is slow: an alarm is in the journal only");
-            }
+        let Some(line) = line(event) else { return };
+        if self.0.try_send(line).is_err() {
+            tracing::warn!("the auth log is slow: an alarm is in the journal only");
         }
     }
 }
