@@ -189,6 +189,12 @@ impl Root {
         }
     }
 
+    /// Refuses a key that cannot be used: a new root is taken once, and every key of it is looked at then.
+    fn check_keys(&self) -> Result<(), RootError> {
+        let fault = self.keys.0.values().find_map(|key| key.check().err());
+        fault.map_or(Ok(()), |e| Err(EnvelopeError::Body(e.to_string()).into()))
+    }
+
     /// Refuses a root past its end.
     pub fn check_time(&self, now: UnixTime) -> Result<(), RootError> {
         if now > self.expires_at { Err(RootError::Expired(self.expires_at)) } else { Ok(()) }
@@ -214,6 +220,7 @@ pub fn open_pinned(envelope: &[u8], pinned: &Sha256Hex) -> Result<Verified<Root>
 /// Takes root N+1, given root N: signed by the threshold of both, the same fleet, the next version, no epoch behind.
 pub fn rotate(current: &Verified<Root>, envelope: &[u8]) -> Result<Verified<Root>, RootError> {
     let claimed: Root = dsse::peek(envelope)?;
+    claimed.check_keys()?;
     claimed.check_roles()?;
     let next: Verified<Root> = dsse::verify(envelope, &[current.root_signers(), claimed.root_signers()])?;
     if next.fleet != current.fleet {

@@ -280,6 +280,45 @@ fn a14_a_key_of_small_order_is_refused() {
     assert_eq!(PublicKey::from_bytes(&[0u8; 32]), Err(KeyError::Weak));
 }
 
+/// A root that names one more key, which the type of keys would not make: its text is changed before it is signed.
+fn root_with_key(world: &World, version: u64, bytes: &[u8; 32]) -> Vec<u8> {
+    let mut root = serde_json::to_value(Root { version, ..world.root.clone() }).unwrap();
+    let key = data_encoding::BASE64.encode(bytes);
+    root["keys"][KeyId::of(bytes).as_str()] = key.into();
+    let text = serde_json::to_vec(&root).unwrap();
+    dsse::sign_bytes("application/vnd.stint.root+json", &text, &[&world.root_key])
+}
+
+#[test]
+fn a14_a_root_with_a_key_of_small_order_is_refused_pinned_or_not() {
+    let world = World::new();
+    let good = root_with_key(&world, 2, PublicKey::of(&key(60)).as_bytes());
+    assert_eq!(root::rotate(&world.trusted_root(), &good).unwrap().version, 2);
+    let mut neutral = [0u8; 32];
+    neutral[0] = 1;
+    let mut signed_neutral = neutral;
+    signed_neutral[31] = 0x80;
+    for weak in [[0; 32], neutral, signed_neutral] {
+        let bytes = root_with_key(&world, 2, &weak);
+        let pinned = root::open_pinned(&bytes, &root::pin_of(&bytes)).unwrap_err();
+        let next = root::rotate(&world.trusted_root(), &bytes).unwrap_err();
+        for refused in [pinned, next] {
+            assert!(refused.to_string().contains("small order"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a14_a_new_root_with_a_key_off_the_curve_is_refused() {
+    let world = World::new();
+    // No point has y = 2.
+    let mut off = [0u8; 32];
+    off[0] = 2;
+    assert_eq!(PublicKey::from_bytes(&off), Err(KeyError::Malformed));
+    let refused = root::rotate(&world.trusted_root(), &root_with_key(&world, 2, &off)).unwrap_err();
+    assert!(refused.to_string().contains("not an Ed25519 public key"), "{refused}");
+}
+
 #[test]
 fn a15_version_u64_max_is_taken_and_a_new_epoch_recovers_from_it() {
     let mut world = World::new();
