@@ -72,12 +72,8 @@ fn event_words(event: &Event) -> String {
             format!("session {} of {} terminated (grant {}): {}", s(session), s(user), s(grant), s(how))
         }
         Event::ProcessesKilled { grant, scope, count, how, took_ms } => {
-            format!(
-                "{count} processes of {} killed in {took_ms} ms (grant {}): {}",
-                s(scope),
-                s(grant),
-                s(how)
-            )
+            let of = if scope.is_empty() { String::new() } else { format!(" of {}", s(scope)) };
+            format!("{count} processes{of} killed in {took_ms} ms (grant {}): {}", s(grant), s(how))
         }
         Event::DropInWritten { grant, path, .. } => format!("{} written (grant {})", s(path), s(grant)),
         Event::DropInRefused { grant, cause, detail } => {
