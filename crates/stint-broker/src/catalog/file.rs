@@ -27,8 +27,7 @@ struct File {
     #[serde(default)]
     sudo: Vec<Spanned<Sudo>>,
     full_root: Option<Spanned<bool>>,
-    #[serde(default)]
-    groups: Vec<GroupName>,
+    groups: Option<Spanned<Vec<GroupName>>>,
     max_window: Spanned<Length>,
     max_extension: Option<Spanned<Length>>,
     claim_within: Option<Spanned<Length>>,
@@ -52,8 +51,7 @@ struct Login {
     services: Vec<String>,
     #[serde(default)]
     origins: Vec<IpNet>,
-    #[serde(default)]
-    forwarding: Forwards,
+    forwarding: Option<Spanned<Forwards>>,
 }
 
 fn ssh_only() -> Vec<String> {
@@ -137,12 +135,33 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         max_extension: length(&file.max_extension, Seconds(0)),
         claim_within: length(&file.claim_within, DEFAULT_CLAIM),
         max_staleness: length(&file.max_staleness, DEFAULT_STALENESS),
-        idle_limit: file.idle_limit.as_ref().map(|v| v.get_ref().0),
+        idle_limit: None,
         reviews: file.reviews.as_ref().map_or(1, |r| *r.get_ref()),
         requesters: requesters(&place, file.requesters.as_ref())?,
     };
+    refuse_what_hosts_do_not_enforce(&place, &file)?;
     check_limits(&place, &file, &entitlement, longest)?;
     Ok(entitlement)
+}
+
+/// What the format knows and no host of this release enforces: refused here with the cause, not at the first login.
+fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<(), FileError> {
+    if let Some(groups) = file.groups.as_ref().filter(|g| !g.get_ref().is_empty()) {
+        let message = "groups: hosts of this release refuse grants with groups: leave it out, and name the commands in [[sudo]]";
+        return Err(place.wrong(groups, message));
+    }
+    if let Some(limit) = &file.idle_limit {
+        let message = "idle_limit: hosts of this release refuse grants with an idle limit: leave it out, and choose a shorter max_window";
+        return Err(place.wrong(limit, message));
+    }
+    let forwarding = file.login.as_ref().and_then(|l| l.get_ref().forwarding.as_ref());
+    match forwarding.filter(|f| f.get_ref().port || f.get_ref().agent || f.get_ref().x11) {
+        Some(on) => Err(place.wrong(
+            on,
+            "forwarding: hosts of this release do not decide over forwarding: leave it out, and set it in sshd_config",
+        )),
+        None => Ok(()),
+    }
 }
 
 fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Seconds) -> Result<(), FileError> {
@@ -165,7 +184,6 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
     };
     within(&file.claim_within, "claim_within", LONGEST_CLAIM)?;
     within(&file.max_staleness, "max_staleness", LONGEST_STALENESS)?;
-    within(&file.idle_limit, "idle_limit", longest)?;
     match &file.reviews {
         Some(r) if *r.get_ref() > MOST_REVIEWS => {
             Err(place.wrong(r, format!("reviews: at most {MOST_REVIEWS}")))
@@ -217,8 +235,8 @@ fn rights(place: &Place<'_>, file: &File) -> Result<Rights, FileError> {
         sudo.push(SudoRule { run_as, command: Command::All, digest: None, noexec: false });
     }
     let login = file.login.as_ref().map(|l| {
-        let Login { services, origins, forwarding } = l.get_ref();
-        let forwarding = Forwarding { port: forwarding.port, agent: forwarding.agent, x11: forwarding.x11 };
+        let Login { services, origins, .. } = l.get_ref();
+        let forwarding = Forwarding { port: false, agent: false, x11: false };
         LoginRight { services: services.clone(), origins: origins.clone(), forwarding }
     });
     if let (Some(right), Some(at)) = (&login, &file.login) {
@@ -226,7 +244,7 @@ fn rights(place: &Place<'_>, file: &File) -> Result<Rights, FileError> {
         let known = stint_grant::rights::login::LOGIN_SERVICES.join(", ");
         alone.check().map_err(|e| place.wrong(at, format!("{e}: write some of {known}")))?;
     }
-    let rights = Rights { login, sudo, groups: file.groups.clone() };
+    let rights = Rights { login, sudo, groups: Vec::new() };
     rights.check().map_err(|e| place.wrong(&file.name, e.to_string()))?;
     Ok(rights)
 }

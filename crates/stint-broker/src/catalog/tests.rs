@@ -85,6 +85,14 @@ fn a_mistake_is_told_with_file_line_and_what_to_write() {
         ("reviews = 1", "requesters = {}", 5, "name somebody"),
         ("reviews = 1", "claim_within = \"0s\"", 5, "above zero"),
         ("reviews = 1", "groups = [\"Wheel!\"]", 5, "is not allowed"),
+        ("reviews = 1", "groups = [\"adm\"]", 5, "refuse grants with groups"),
+        ("reviews = 1", "idle_limit = \"10m\"", 5, "leave it out"),
+        (
+            "services = [\"sshd\"]",
+            "services = [\"sshd\"]\nforwarding = { port = true }",
+            12,
+            "do not decide over forwarding",
+        ),
     ];
     for (old, new, line, words) in table {
         assert!(GOOD.contains(old), "{old}");
