@@ -131,7 +131,7 @@ pub(crate) async fn activate(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Outcome<Json<GrantView>> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let row = store::get(change.conn(), &id).await?;
     refuse_other_holder(&caller, &row, "activate")?;
     let now = change.now;
@@ -166,7 +166,7 @@ pub(crate) async fn end(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Outcome<Json<GrantView>> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let row = store::get(change.conn(), &id).await?;
     refuse_other_holder(&caller, &row, "end")?;
     let grant = row.grant()?.finish(GrantState::Ended, change.now.unix()).map_err(in_words)?;
@@ -182,7 +182,7 @@ pub(crate) async fn revoke(
     Body(asked): Body<Revoke>,
 ) -> Outcome<Json<GrantView>> {
     let why = plain_line("reason", &asked.reason)?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let row = store::get(change.conn(), &id).await?;
     if !review::store::approved_by(change.conn(), &id, &caller.name).await? {
         caller.need(&[Role::Security, Role::Administrator], "revoke a grant that they did not approve")?;
@@ -199,11 +199,14 @@ pub(crate) async fn extend(
     Path(id): Path<String>,
     Body(asked): Body<Extend>,
 ) -> Outcome<Json<GrantView>> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let row = store::get(change.conn(), &id).await?;
     refuse_other_holder(&caller, &row, "extend")?;
     let now = change.now;
     lock::refuse_locked_grant(change.conn(), &id, now).await?;
+    for host in store::hosts(change.conn(), &id).await? {
+        lock::refuse_locked_host(change.conn(), &host, now).await?;
+    }
     let grant = row.grant()?.extend(Seconds(asked.by), now.unix()).map_err(in_words)?;
     let detail = json!({ "by": asked.by, "until": grant.until });
     settle(change, &caller, &row, &grant, ("grant.extended", None, detail)).await

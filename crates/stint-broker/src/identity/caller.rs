@@ -9,6 +9,7 @@ use crate::identity::{Role, session, store};
 use crate::lock;
 use crate::random;
 use crate::server::App;
+use crate::store::Change;
 
 /// The signed-in person who makes this call.
 #[derive(Clone, Debug)]
@@ -31,6 +32,14 @@ impl Caller {
     /// Whether they have one of some roles.
     pub fn is_any(&self, roles: &[Role]) -> bool {
         roles.iter().any(|r| self.is(*r))
+    }
+    /// Begins a change by this person, who must still be signed in when its turn comes: a body may come slowly, and meanwhile they
+    /// were signed out, locked, disabled or given other roles, all of which end their sessions.
+    pub async fn change(&self, app: &App) -> Outcome<Change> {
+        let mut change = app.db.change(app.clock.now()).await?;
+        let now = change.now.secs();
+        session::person_of(change.conn(), &self.token_hash, now).await?;
+        Ok(change)
     }
     /// Refuses who has none of some roles.
     pub fn need(&self, roles: &[Role], what: &str) -> Outcome<()> {

@@ -66,7 +66,7 @@ pub(crate) async fn add(
             "give a length, or none: until removed",
         ));
     }
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     check_target(change.conn(), &new, &caller).await?;
     let since = change.now.secs();
     let lock = store::Row {
@@ -126,7 +126,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Outcome<StatusCode> {
     caller.need(&[Role::Security], "remove locks")?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let lock = store::get(change.conn(), &id).await?;
     for host in store::hosts(change.conn(), &lock).await? {
         effect::touch(change.conn(), &host).await?;

@@ -48,7 +48,7 @@ pub(crate) async fn create(
                 "see what there is: `stint entitlement ls`",
             )
         })?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let now = change.now;
     let asking = Asking {
         fleet: &app.config.fleet,
@@ -147,7 +147,7 @@ pub(crate) async fn cancel(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Outcome<Json<RequestView>> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let now = change.now.unix();
     let request = store::get(change.conn(), &id).await?;
     if request.principal != caller.name {

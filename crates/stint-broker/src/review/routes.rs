@@ -37,7 +37,7 @@ pub(crate) async fn review(
             "shorten it",
         ));
     }
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let now = change.now.unix();
     let request = requests::get(change.conn(), &id).await?;
     let terms = request.checked_terms()?;
