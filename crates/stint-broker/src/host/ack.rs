@@ -1,6 +1,5 @@
 //! Acknowledgements: signed by the host's identity key, so that no courier can make one up.
 
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -12,7 +11,7 @@ use crate::bundle;
 use crate::error::{Outcome, Problem};
 use crate::grant::{self, effect};
 use crate::host::{PeerHost, store};
-use crate::server::App;
+use crate::server::{App, Raw};
 use crate::store::Change;
 
 /// [`Acknowledgement`] as a signed document.
@@ -28,6 +27,15 @@ impl Document for Ack {
     }
 }
 
+/// What a host may write into the record with one acknowledgement.
+const MOST_REFUSED: usize = 1000;
+const LONGEST_CAUSE: usize = 500;
+
+/// One line of what a host says, cut to a length.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_CAUSE).collect()
+}
+
 const MODES: [&str; 3] = ["inert", "observe", "enforce"];
 
 /// Takes an acknowledgement in.
@@ -35,7 +43,7 @@ const MODES: [&str; 3] = ["inert", "observe", "enforce"];
 pub(crate) async fn acknowledge(
     State(app): State<App>,
     PeerHost(host): PeerHost,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Outcome<StatusCode> {
     let key = host.identity()?;
     let bad = |what: String| {
@@ -46,6 +54,9 @@ pub(crate) async fn acknowledge(
     let ack = &ack.0;
     if ack.host != host.name || !MODES.contains(&ack.mode.as_str()) {
         return Err(bad("it is for another host, or names no mode".to_owned()));
+    }
+    if ack.refused.len() > MOST_REFUSED {
+        return Err(bad(format!("{} refused grants are more than {MOST_REFUSED}", ack.refused.len())));
     }
     let mut change = app.db.change(app.clock.now()).await?;
     let version = i64::try_from(ack.version).unwrap_or(i64::MAX);
@@ -58,10 +69,14 @@ pub(crate) async fn acknowledge(
             "look for a second broker, or a restored database",
         ));
     }
+    if store::get(change.conn(), &host.name).await?.ack_version.is_some_and(|newer| version < newer) {
+        // Late, or replayed by a courier: what a newer one said of the mode and of refusals stands.
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let now = change.now;
     store::acknowledge(change.conn(), &host.name, version, &ack.mode, now.secs()).await?;
     let took_effect = effect::acknowledged(change.conn(), &host.name, version, now).await?;
-    let refused: Vec<_> = ack.refused.iter().map(|r| (r.grant.clone(), r.cause.clone())).collect();
+    let refused: Vec<_> = ack.refused.iter().map(|r| (one_line(&r.grant), one_line(&r.cause))).collect();
     let mut grants = effect::refused(change.conn(), &host.name, &refused).await?;
     grants.extend(took_effect.iter().filter(|(kind, _)| kind == "grant").map(|(_, id)| id.clone()));
     grants.sort();

@@ -1,7 +1,6 @@
 //! Invitations, enrolment and renewal.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::json;
@@ -19,7 +18,7 @@ use crate::host::PeerHost;
 use crate::host::store::{self, Joining};
 use crate::identity::{Caller, Role};
 use crate::random;
-use crate::server::{App, Body};
+use crate::server::{App, Body, Raw};
 
 const DEFAULT_TTL: u64 = 3600;
 const LONGEST_TTL: u64 = 7 * 24 * 3600;
@@ -47,7 +46,7 @@ pub(crate) async fn invite(
     if ttl == 0 || ttl > LONGEST_TTL {
         return Err(Problem::bad_input("the token's time is zero or too long", "give at most 7 days"));
     }
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let expires_at = change.now.secs().saturating_add_unsigned(ttl);
     let secret = random::secret();
     store::invite(change.conn(), host.as_str(), &asked.labels).await?;
@@ -95,7 +94,7 @@ fn open(body: &[u8]) -> Outcome<(EnrollRequest, PublicKey)> {
 
 /// Enrols a host: takes its invitation, keeps its identity key, and issues the certificate of its transport key.
 #[utoipa::path(post, path = "/v1/host/enroll", request_body = EnrollRequest, responses((status = 200, body = Enrolled)))]
-pub(crate) async fn enroll(State(app): State<App>, body: Bytes) -> Outcome<Json<Enrolled>> {
+pub(crate) async fn enroll(State(app): State<App>, Raw(body): Raw) -> Outcome<Json<Enrolled>> {
     let (asked, _) = open(&body)?;
     Sha256Hex::new(asked.machine.as_str())?;
     let mut change = app.db.change(app.clock.now()).await?;

@@ -1,6 +1,6 @@
 //! Shipping and reading journals.
 
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use ed25519_dalek::VerifyingKey;
@@ -16,8 +16,12 @@ use crate::journal::intake::{self, Fault};
 use crate::journal::store;
 use crate::server::{App, Asked, Body};
 
+/// The largest shipment of records.
+const MAX_SHIPMENT: usize = 16 * 1024 * 1024;
+
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/v1/host/audit", get(mark).post(ship)).route("/v1/audit/hosts/{host}", get(read))
+    let shipping = get(mark).post(ship).layer(DefaultBodyLimit::max(MAX_SHIPMENT));
+    Router::new().route("/v1/host/audit", shipping).route("/v1/audit/hosts/{host}", get(read))
 }
 
 /// Up to where the host's journal is held.

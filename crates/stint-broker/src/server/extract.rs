@@ -1,6 +1,7 @@
 //! What handlers take from a call, with errors in the broker's own words.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
@@ -10,6 +11,27 @@ use serde::de::DeserializeOwned;
 use crate::error::{Outcome, Problem};
 use crate::server::App;
 
+/// How long the body of a call may take to come.
+const SLOWEST_BODY: Duration = Duration::from_secs(60);
+
+/// A body as it came, in time.
+pub struct Raw(pub Bytes);
+
+impl FromRequest<App> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Outcome<Self> {
+        let bad = |what: String| {
+            Problem::bad_input(what, "see the call in /v1/openapi.json, or use the `stint` of this release")
+        };
+        match tokio::time::timeout(SLOWEST_BODY, Bytes::from_request(request, app)).await {
+            Ok(Ok(bytes)) => Ok(Self(bytes)),
+            Ok(Err(e)) => Err(bad(format!("the body of the call cannot be taken: {e}"))),
+            Err(_) => Err(bad(format!("the body of the call took longer than {} s", SLOWEST_BODY.as_secs()))),
+        }
+    }
+}
+
 /// A JSON body.
 pub struct Body<T>(pub T);
 
@@ -18,8 +40,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Body<T> {
 
     async fn from_request(request: Request, app: &App) -> Outcome<Self> {
         let next = "see the call in /v1/openapi.json, or use the `stint` of this release";
-        let bytes =
-            Bytes::from_request(request, app).await.map_err(|e| Problem::bad_input(e.to_string(), next))?;
+        let Raw(bytes) = Raw::from_request(request, app).await?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|e| Problem::bad_input(format!("the body of the call cannot be read: {e}"), next))

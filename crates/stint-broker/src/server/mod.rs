@@ -11,6 +11,6 @@ mod tls;
 pub mod wait;
 
 pub use app::{App, OnlineKeys};
-pub use extract::{Asked, Body, PeerAddress, plain_line};
+pub use extract::{Asked, Body, PeerAddress, Raw, plain_line};
 pub use run::{Running, run};
 pub use start::{Layout, StartError, open, reload_catalog};

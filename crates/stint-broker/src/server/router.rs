@@ -10,8 +10,8 @@ use crate::error::{Outcome, Problem};
 use crate::server::{App, openapi};
 use crate::{catalog, event, grant, host, identity, journal, lock, request, review, trust};
 
-/// The largest body: a shipment of journal records.
-const MAX_BODY: usize = 16 * 1024 * 1024;
+/// The largest body of most calls, those of strangers among them. A call that takes more says so with its route.
+const MAX_BODY: usize = 1024 * 1024;
 
 /// The whole API.
 pub(crate) fn router(app: App) -> Router {

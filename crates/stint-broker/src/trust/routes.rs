@@ -1,6 +1,6 @@
 //! Reading and publishing what is signed offline: roots and the roster.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
@@ -14,9 +14,12 @@ use crate::server::{App, Body};
 use crate::trust::{Trust, store};
 
 pub(crate) fn routes() -> Router<App> {
+    // An envelope of the largest size, and its escapes in JSON.
+    let documents = DefaultBodyLimit::max(2 * stint_grant::dsse::MAX_ENVELOPE_BYTES);
     Router::new()
         .route("/v1/root", get(roots).put(publish_root))
         .route("/v1/roster", get(current_roster).put(publish_roster))
+        .layer(documents)
 }
 
 /// All roots. Public: clients verify them from their own pin.
@@ -33,7 +36,7 @@ pub(crate) async fn publish_root(
     Body(next): Body<NextRoot>,
 ) -> Outcome<Json<RootChain>> {
     caller.need(&[Role::Administrator], "publish a root")?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let current = store::load(change.conn()).await?;
     let root = root::rotate(&current.root, next.envelope.as_bytes())
         .map_err(|e| Problem::bad_input(e.to_string(), "sign the root that follows the current one"))?;
@@ -77,7 +80,7 @@ pub(crate) async fn publish_roster(
     Body(document): Body<RosterDocument>,
 ) -> Outcome<Json<RosterDocument>> {
     caller.need(&[Role::Administrator], "publish a roster")?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let current = store::load(change.conn()).await?;
     let now = change.now.unix();
     let open = |envelope: &str, known| roster::open(envelope.as_bytes(), &current.root, known, now);
@@ -88,10 +91,12 @@ pub(crate) async fn publish_roster(
     if current.roster.as_deref() == Some(document.envelope.as_str()) {
         return Ok(Json(document));
     }
-    if known == Some(roster.version) {
+    // One that a newer root voided counts too: the newest version is what hosts are sent.
+    let highest = store::highest_roster(change.conn()).await?;
+    if roster.version <= highest {
         return Err(Problem::conflict(
-            format!("there is another roster of version {} already", roster.version),
-            format!("sign it with version {}", roster.version.saturating_add(1)),
+            format!("there is another roster of version {highest} already"),
+            format!("sign it with version {}", highest.saturating_add(1)),
         ));
     }
     store::add_roster(change.conn(), roster.version, &document.envelope).await?;

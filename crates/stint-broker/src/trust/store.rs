@@ -48,6 +48,12 @@ pub async fn add_root(conn: &mut Conn, version: u64, envelope: &str) -> Outcome<
     Ok(())
 }
 
+/// The highest version of all rosters that were ever published; 0 without any.
+pub async fn highest_roster(conn: &mut Conn) -> Outcome<u64> {
+    let highest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM roster").fetch_one(conn).await?;
+    Ok(highest.unwrap_or(0).unsigned_abs())
+}
+
 /// Adds a roster.
 pub async fn add_roster(conn: &mut Conn, version: u64, envelope: &str) -> Outcome<()> {
     sqlx::query("INSERT INTO roster (version, envelope) VALUES ($1, $2)")
