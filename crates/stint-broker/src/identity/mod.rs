@@ -1,5 +1,6 @@
 //! Who calls: people with a password and TOTP, their roles, their short-lived tokens.
 
+mod attempts;
 mod caller;
 pub mod lockout;
 pub mod password;
@@ -10,6 +11,7 @@ pub mod store;
 pub mod totp;
 pub(crate) mod users;
 
+pub use attempts::Attempts;
 pub use caller::Caller;
 pub use role::{Role, roles_from};
 pub use store::Person;

@@ -1,17 +1,20 @@
 //! Signing in and out.
 
+use std::net::SocketAddr;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use stint_api::people::{ChangePassword, Me, SignIn, SignedIn};
+use stint_grant::ids::Principal;
 use zeroize::Zeroizing;
 
 use crate::error::{Outcome, Problem};
 use crate::identity::{Caller, Role, lockout::Lockout, password, session, store, totp, users};
 use crate::lock;
-use crate::server::{App, Body};
+use crate::server::{App, Body, PeerAddress};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -22,23 +25,34 @@ pub(crate) fn routes() -> Router<App> {
         .merge(users::routes())
 }
 
-/// Signs in.
+/// Signs in. A wrong password makes one's own address wait; a wrong code after the right password makes the person wait, whoever tries.
 #[utoipa::path(post, path = "/v1/session", request_body = SignIn, responses((status = 200, body = SignedIn)))]
-pub(crate) async fn sign_in(State(app): State<App>, Body(attempt): Body<SignIn>) -> Outcome<Json<SignedIn>> {
-    let found = store::find(&mut *app.db.read().await?, &attempt.user).await?;
-    let now = app.clock.now();
-    if let Some(person) = &found {
-        refuse_waiting(person, now.secs())?;
-    }
-    let stored = found.as_ref().map(|p| p.password.clone());
-    let password_is_right = password::verify(Zeroizing::new(attempt.password), stored).await?;
+pub(crate) async fn sign_in(
+    State(app): State<App>,
+    PeerAddress(from): PeerAddress,
+    Body(attempt): Body<SignIn>,
+) -> Outcome<Json<SignedIn>> {
     let wrong = || {
         Problem::unauthenticated(
             "the user, the password or the code is wrong, or the code was used before",
             "try again with the next code that your device shows",
         )
     };
+    // What is no name cannot be anybody's: no need to remember it.
+    let Ok(name) = Principal::new(attempt.user.as_str()) else { return Err(wrong()) };
+    let now = app.clock.now();
+    app.attempts
+        .begin(name.as_str(), from.ip(), now.secs())
+        .map_err(|seconds| waiting(name.as_str(), seconds))?;
+    let found = store::find(&mut *app.db.read().await?, name.as_str()).await?;
+    let stored = found.as_ref().map(|p| p.password.clone());
+    let password_is_right = password::verify(Zeroizing::new(attempt.password), stored).await?;
     let Some(person) = found else { return Err(wrong()) };
+    if !password_is_right {
+        // Written down after the answer: how long it takes must not tell that there is such a person.
+        tokio::spawn(async move { tell_of_wrong_password(&app, &person.name, from).await });
+        return Err(wrong());
+    }
 
     let mut change = app.db.change(now).await?;
     // Read again in its turn: attempts at the same time must not share one code, nor slip under the lockout.
@@ -46,15 +60,13 @@ pub(crate) async fn sign_in(State(app): State<App>, Body(attempt): Body<SignIn>)
     refuse_waiting(&person, now.secs())?;
     let step = totp::step_of(&person.totp_secret, &attempt.totp, now.secs(), person.totp_step)?;
     let right = match step {
-        Some(step) if password_is_right && person.enabled => {
-            store::take_step(change.conn(), &person.name, step).await?
-        }
+        Some(step) if person.enabled => store::take_step(change.conn(), &person.name, step).await?,
         _ => false,
     };
     if !right {
         let lockout = person.lockout().failed(now.secs());
         store::set_lockout(change.conn(), &person.name, lockout).await?;
-        let detail = json!({ "failures": lockout.failures, "wait_until": lockout.until });
+        let detail = json!({ "at": "code", "from": from.ip(), "failures": lockout.failures, "wait_until": lockout.until });
         change.record(&person.name, "session.refused", &person.name, detail).await?;
         change.commit().await?;
         return Err(wrong());
@@ -64,23 +76,37 @@ pub(crate) async fn sign_in(State(app): State<App>, Body(attempt): Body<SignIn>)
     let signed_in = session::open(change.conn(), &person.name, now.secs(), None).await?;
     change.record(&person.name, "session.opened", &person.name, json!({})).await?;
     change.commit().await?;
+    app.attempts.forgive(name.as_str(), from.ip());
     Ok(Json(signed_in))
 }
 
-fn refuse_waiting(person: &store::Person, now: i64) -> Outcome<()> {
-    match person.lockout().wait(now) {
-        None => Ok(()),
-        Some(seconds) => Err(Problem::denied(
-            format!("too many wrong attempts to sign in as {}", person.name),
-            format!("wait {seconds} s, then try again; an administrator can reset the user"),
-        )),
+async fn tell_of_wrong_password(app: &App, name: &str, from: SocketAddr) {
+    let told = async {
+        let mut change = app.db.change(app.clock.now()).await?;
+        let detail = json!({ "at": "password", "from": from.ip() });
+        change.record(name, "session.refused", name, detail).await?;
+        change.commit().await
+    };
+    if let Err(problem) = told.await {
+        tracing::warn!(name, %from, %problem, "a wrong password could not be written down");
     }
+}
+
+fn waiting(name: &str, seconds: i64) -> Problem {
+    Problem::denied(
+        format!("too many wrong attempts to sign in as {name}"),
+        format!("wait {seconds} s, then try again; an administrator can reset the user"),
+    )
+}
+
+fn refuse_waiting(person: &store::Person, now: i64) -> Outcome<()> {
+    person.lockout().wait(now).map_or(Ok(()), |seconds| Err(waiting(&person.name, seconds)))
 }
 
 /// A new token for the one that came; the old one is void.
 #[utoipa::path(post, path = "/v1/session/renew", responses((status = 200, body = SignedIn)))]
 pub(crate) async fn renew(State(app): State<App>, caller: Caller) -> Outcome<Json<SignedIn>> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let now = change.now.secs();
     let signed_in = session::renew(change.conn(), &caller.token_hash, now).await?;
     change.record(&caller.name, "session.renewed", &caller.name, json!({})).await?;
@@ -91,7 +117,7 @@ pub(crate) async fn renew(State(app): State<App>, caller: Caller) -> Outcome<Jso
 /// Signs out.
 #[utoipa::path(delete, path = "/v1/session", responses((status = 204)))]
 pub(crate) async fn sign_out(State(app): State<App>, caller: Caller) -> Outcome<StatusCode> {
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     session::close(change.conn(), &caller.token_hash).await?;
     change.record(&caller.name, "session.closed", &caller.name, json!({})).await?;
     change.commit().await?;
@@ -120,7 +146,7 @@ pub(crate) async fn change_password(
     refuse_waiting(&person, app.clock.now().secs())?;
     let right = password::verify(Zeroizing::new(asked.old), Some(person.password.clone())).await?;
     let hash = password::hash(Zeroizing::new(asked.new)).await?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     if !right {
         let lockout = store::get(change.conn(), &caller.name).await?.lockout().failed(change.now.secs());
         store::set_lockout(change.conn(), &caller.name, lockout).await?;

@@ -53,7 +53,7 @@ pub(crate) async fn add(
     };
     let roles = roles_from(&new.roles)?;
     let (secrets, hash) = fresh_secrets(&app, name.as_str()).await?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let added =
         store::add(change.conn(), name.as_str(), account.as_str(), &roles, &hash, &secrets.totp_secret)
             .await?;
@@ -86,7 +86,7 @@ pub(crate) async fn alter(
     Body(asked): Body<ChangeUser>,
 ) -> Outcome<Json<UserView>> {
     caller.need(&[Role::Administrator], "change users")?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     let person = store::get(change.conn(), &name).await?;
     let account = match asked.account {
         Some(account) => UserName::new(account)?.to_string(),
@@ -125,12 +125,13 @@ pub(crate) async fn reset(
     caller.need(&[Role::Administrator], "reset users")?;
     store::get(&mut *app.db.read().await?, &name).await?;
     let (secrets, hash) = fresh_secrets(&app, &name).await?;
-    let mut change = app.db.change(app.clock.now()).await?;
+    let mut change = caller.change(&app).await?;
     store::get(change.conn(), &name).await?;
     store::set_password(change.conn(), &name, &hash).await?;
     store::set_totp(change.conn(), &name, &secrets.totp_secret).await?;
     session::close_all(change.conn(), &name, None).await?;
     change.record(&caller.name, "user.reset", &name, json!({})).await?;
     change.commit().await?;
+    app.attempts.forget(&name);
     Ok(Json(secrets))
 }

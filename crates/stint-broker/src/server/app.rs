@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Outcome;
 use crate::host::Hub;
+use crate::identity::Attempts;
 use crate::store::Db;
 use crate::trust::Trust;
 use crate::trust::ca::Ca;
@@ -62,6 +63,8 @@ pub struct Inner {
     pub keys: OnlineKeys,
     /// Who is connected.
     pub hub: Hub,
+    /// Attempts to sign in that did not succeed.
+    pub attempts: Attempts,
     /// Bundles are made one round at a time.
     pub(crate) publishing: Mutex<()>,
     trust: RwLock<Arc<Trust>>,
@@ -92,6 +95,7 @@ impl App {
             clock,
             keys,
             hub: Hub::default(),
+            attempts: Attempts::default(),
             publishing: Mutex::default(),
             trust: RwLock::new(Arc::new(trust)),
             catalog: RwLock::new(Arc::new(catalog)),
