@@ -1,5 +1,7 @@
 //! Making the bundles that are behind, and telling the streams.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use stint_grant::ids::HostName;
 use stint_grant::time::Seconds;
@@ -16,17 +18,21 @@ use crate::store::Change;
 use crate::trust::{self, Trust};
 
 /// Hosts in one transaction.
-const AT_ONCE: i64 = 50;
+const AT_ONCE: usize = 50;
 /// How long a denial can still name how a grant ended.
 const ENDINGS: i64 = 24 * 3600;
 /// A bundle is made anew after this, so that old endings leave it and its end moves on.
 const AGE: i64 = 12 * 3600;
 
-/// Makes all bundles that are behind. One at a time; what changes meanwhile is seen by the next round.
+/// Makes all bundles that are behind. One at a time; what changes meanwhile is seen by the next round. A host whose bundle cannot be
+/// made holds no other up: it is told of, stays behind, and gets no pulse meanwhile.
 pub(crate) async fn publish(app: &App) -> Outcome<()> {
     let _one = app.publishing.lock().await;
+    let mut failed = BTreeSet::new();
     loop {
-        let behind = store::behind(&mut *app.db.read().await?, AT_ONCE).await?;
+        let mut behind = store::behind(&mut *app.db.read().await?).await?;
+        behind.retain(|host| !failed.contains(host));
+        behind.truncate(AT_ONCE);
         if behind.is_empty() {
             return Ok(());
         }
@@ -34,8 +40,16 @@ pub(crate) async fn publish(app: &App) -> Outcome<()> {
         let trust = trust::store::load(change.conn()).await?;
         let mut made = Vec::with_capacity(behind.len());
         for host in behind {
-            let version = make(app, &mut change, &trust, &host).await?;
-            made.push((host, version));
+            match make(app, &mut change, &trust, &host).await {
+                Ok(new) => made.push((host, keep(&mut change, &new).await?)),
+                Err(problem) => {
+                    tracing::error!(host, %problem, "the host's bundle could not be made: it stays behind");
+                    failed.insert(host);
+                }
+            }
+        }
+        if made.is_empty() {
+            continue;
         }
         change.commit().await?;
         for (host, version) in made {
@@ -44,7 +58,8 @@ pub(crate) async fn publish(app: &App) -> Outcome<()> {
     }
 }
 
-async fn make(app: &App, change: &mut Change, trust: &Trust, name: &str) -> Outcome<u64> {
+/// Reads and signs; writes nothing.
+async fn make(app: &App, change: &mut Change, trust: &Trust, name: &str) -> Outcome<New> {
     let now = change.now.unix();
     let conn = change.conn();
     let host = host::store::get(conn, name).await?;
@@ -62,22 +77,25 @@ async fn make(app: &App, change: &mut Change, trust: &Trust, name: &str) -> Outc
         locks: locks.iter().map(lock::store::Row::signed).collect::<Outcome<_>>()?,
         grants: grant::store::for_host(conn, name, now.0.saturating_sub(ENDINGS)).await?,
     };
+    let epoch = i64::try_from(trust.root.epoch).map_err(Problem::internal)?;
     let built = build::build(facts, &app.keys.bundle)?;
-    let new = New {
-        host: name,
-        epoch: i64::try_from(trust.root.epoch).map_err(Problem::internal)?,
+    Ok(New {
+        host: name.to_owned(),
+        epoch,
         version,
         issued_at: now.0,
-        digest: built.digest.as_str(),
-        head: &built.head,
-        shards: &built.shards,
-        reviews: &reviews,
+        bundle: built,
+        reviews,
         built: host.wanted,
-    };
-    store::put(conn, &new).await?;
-    grant::effect::bundled(conn, name, host.wanted, version).await?;
-    change.record("broker", "bundle.made", name, json!({ "version": version, "head": built.digest })).await?;
-    Ok(version.unsigned_abs())
+    })
+}
+
+async fn keep(change: &mut Change, new: &New) -> Outcome<u64> {
+    store::put(change.conn(), new).await?;
+    grant::effect::bundled(change.conn(), &new.host, new.built, new.version).await?;
+    let detail = json!({ "version": new.version, "head": new.bundle.digest });
+    change.record("broker", "bundle.made", &new.host, detail).await?;
+    Ok(new.version.unsigned_abs())
 }
 
 /// Lets old bundles be made anew, well before their end.

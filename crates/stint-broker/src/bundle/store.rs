@@ -1,5 +1,6 @@
 //! The newest bundle of each host in the database.
 
+use crate::bundle::build::Built;
 use crate::error::{Outcome, Problem};
 use crate::store::Conn;
 
@@ -43,29 +44,25 @@ pub async fn newest(conn: &mut Conn, host: &str) -> Outcome<Bundle> {
 }
 
 /// What is kept of a new bundle.
-pub struct New<'a> {
+pub struct New {
     /// The host.
-    pub host: &'a str,
+    pub host: String,
     /// The root's epoch.
     pub epoch: i64,
     /// Its version.
     pub version: i64,
     /// When it was made.
     pub issued_at: i64,
-    /// The digest of the head.
-    pub digest: &'a str,
-    /// The head's envelope.
-    pub head: &'a str,
-    /// The shards.
-    pub shards: &'a [String],
+    /// Head and shards.
+    pub bundle: Built,
     /// The reviews.
-    pub reviews: &'a str,
+    pub reviews: String,
     /// Up to which change it goes.
     pub built: i64,
 }
 
 /// Keeps a new bundle in place of the one before.
-pub async fn put(conn: &mut Conn, new: &New<'_>) -> Outcome<()> {
+pub async fn put(conn: &mut Conn, new: &New) -> Outcome<()> {
     sqlx::query(
         "INSERT INTO bundle (host, epoch, version, issued_at, digest, head, shards, reviews)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -73,18 +70,18 @@ pub async fn put(conn: &mut Conn, new: &New<'_>) -> Outcome<()> {
          issued_at = excluded.issued_at, digest = excluded.digest, head = excluded.head, shards = excluded.shards,
          reviews = excluded.reviews",
     )
-    .bind(new.host)
+    .bind(&new.host)
     .bind(new.epoch)
     .bind(new.version)
     .bind(new.issued_at)
-    .bind(new.digest)
-    .bind(new.head)
-    .bind(serde_json::to_string(new.shards).map_err(Problem::internal)?)
-    .bind(new.reviews)
+    .bind(new.bundle.digest.as_str())
+    .bind(&new.bundle.head)
+    .bind(serde_json::to_string(&new.bundle.shards).map_err(Problem::internal)?)
+    .bind(&new.reviews)
     .execute(&mut *conn)
     .await?;
     sqlx::query("UPDATE host SET built = $2, bundle_version = $3 WHERE name = $1")
-        .bind(new.host)
+        .bind(&new.host)
         .bind(new.built)
         .bind(new.version)
         .execute(conn)
@@ -93,11 +90,10 @@ pub async fn put(conn: &mut Conn, new: &New<'_>) -> Outcome<()> {
 }
 
 /// Hosts whose bundle is behind.
-pub async fn behind(conn: &mut Conn, limit: i64) -> Outcome<Vec<String>> {
+pub async fn behind(conn: &mut Conn) -> Outcome<Vec<String>> {
     Ok(sqlx::query_scalar(
-        "SELECT name FROM host WHERE identity_key IS NOT NULL AND wanted > built ORDER BY name LIMIT $1",
+        "SELECT name FROM host WHERE identity_key IS NOT NULL AND wanted > built ORDER BY name",
     )
-    .bind(limit)
     .fetch_all(conn)
     .await?)
 }

@@ -40,6 +40,10 @@ impl Host {
     pub fn is_enrolled(&self) -> bool {
         self.identity_key.is_some()
     }
+    /// Whether something changed that its newest bundle does not show.
+    pub fn is_behind(&self) -> bool {
+        self.wanted > self.built
+    }
     /// Its identity key in base64.
     pub fn identity_text(&self) -> Option<&str> {
         self.identity_key.as_deref()

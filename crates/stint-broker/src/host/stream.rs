@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive, KeepAliveStream};
+use axum::{Extension, Json};
 use serde_json::json;
 use stint_api::hosts::HostUpdate;
 use tokio::sync::mpsc;
@@ -16,17 +16,29 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::bundle;
 use crate::error::{Outcome, Problem};
-use crate::host::PeerHost;
 use crate::host::hub::Connected;
+use crate::host::{PeerCertificate, PeerHost, store};
 use crate::server::{App, PeerAddress};
+
+/// How often the poll looks again while changes come faster than bundles are made.
+const LOOKS: u32 = 5;
 
 /// All that the host needs, now.
 #[utoipa::path(get, path = "/v1/host/update", responses((status = 200, body = HostUpdate)))]
 pub(crate) async fn update(State(app): State<App>, PeerHost(host): PeerHost) -> Outcome<Json<HostUpdate>> {
-    app.publish().await?;
-    let conn = &mut *app.db.read().await?;
-    let newest = bundle::store::newest(conn, &host.name).await?;
-    Ok(Json(bundle::update(&app, conn, &newest).await?))
+    for _ in 0..LOOKS {
+        app.publish().await?;
+        let conn = &mut *app.db.read().await?;
+        // Behind means: this pulse would make an old bundle fresh, and hold back what it does not show.
+        if !store::get(conn, &host.name).await?.is_behind() {
+            let newest = bundle::store::newest(conn, &host.name).await?;
+            return Ok(Json(bundle::update(&app, conn, &newest).await?));
+        }
+    }
+    Err(Problem::unavailable(
+        format!("the bundle of {} does not show the newest changes yet", host.name),
+        "try again in a moment; if it stays so, look at the broker's log (journalctl -u stint-broker)",
+    ))
 }
 
 /// A comment is sent when nothing else was for this long: couriers take a stream that is silent for a minute for dead.
@@ -38,6 +50,7 @@ pub(crate) async fn stream(
     State(app): State<App>,
     PeerHost(host): PeerHost,
     PeerAddress(from): PeerAddress,
+    Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
 ) -> Outcome<Sse<KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>> {
     app.publish().await?;
     let (connected, replaced) = app.hub.connect(&host.name, from);
@@ -46,7 +59,7 @@ pub(crate) async fn stream(
     }
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
-        if let Err(problem) = push(&app, &host.name, connected, &sender).await {
+        if let Err(problem) = push(&app, &certificate.unwrap_or_default(), connected, &sender).await {
             tracing::warn!(host = host.name, %problem, "the stream ends; the host will come again");
         }
     });
@@ -62,8 +75,9 @@ async fn tell_of_two(app: &App, host: &str, other: SocketAddr, newest: SocketAdd
 
 type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
-/// Sends until the host is gone, a newer stream takes over, or the broker stops. Several changes while a slow host reads become one.
-async fn push(app: &App, host: &str, mut connected: Connected, to: &Sender) -> Outcome<()> {
+/// Sends until the host is gone, its certificate does not count any more, a newer stream takes over, or the broker stops. Several
+/// changes while a slow host reads become one.
+async fn push(app: &App, certificate: &str, mut connected: Connected, to: &Sender) -> Outcome<()> {
     let mut pulses =
         tokio::time::interval_at(Instant::now() + app.config.pulse_every(), app.config.pulse_every());
     pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,11 +85,18 @@ async fn push(app: &App, host: &str, mut connected: Connected, to: &Sender) -> O
     let mut sent = None;
     loop {
         connected.version.mark_unchanged();
-        let event = next_event(app, host, &mut sent).await?;
-        if to.send(Ok(event)).await.is_err() {
-            return Ok(());
+        let now = app.clock.now().secs();
+        // Asked each time: the host may have been enrolled anew since, on another machine.
+        let found = store::of_certificate(&mut *app.db.read().await?, certificate, now).await?;
+        let Some(host) = found else { return Ok(()) };
+        // What is behind waits for its bundle: a pulse now would make fresh what does not show the newest changes.
+        if !host.is_behind() {
+            let event = next_event(app, &host.name, &mut sent).await?;
+            if to.send(Ok(event)).await.is_err() {
+                return Ok(());
+            }
+            app.hub.seen(&host.name, now);
         }
-        app.hub.seen(host, app.clock.now().secs());
         tokio::select! {
             _ = pulses.tick() => {}
             _ = connected.version.changed() => {}

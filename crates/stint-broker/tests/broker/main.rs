@@ -4,6 +4,7 @@
 
 mod durability;
 mod fleet;
+mod hardening;
 mod host;
 mod journal;
 mod refusals;

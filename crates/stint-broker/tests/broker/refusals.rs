@@ -14,14 +14,14 @@ use stint_grant::time::Seconds;
 use crate::fleet::{Fleet, Secrets, ask, sign_review, ssh_key};
 use crate::host::{TestHost, answer, csr, enroll_body};
 
-fn refused<T>(what: &str, answer: Result<T, ClientError>, code: &str, words: &str) {
+pub(crate) fn refused<T>(what: &str, answer: Result<T, ClientError>, code: &str, words: &str) {
     let ClientError::Refused { error, .. } = answer.err().expect(what) else {
         panic!("{what}: not an answer")
     };
     check(what, &error, code, words);
 }
 
-fn check(what: &str, error: &ApiError, code: &str, words: &str) {
+pub(crate) fn check(what: &str, error: &ApiError, code: &str, words: &str) {
     assert_eq!(error.code, code, "{what}: {error}");
     assert!(error.message.contains(words), "{what}: {error}");
     assert!(error.next.as_deref().is_some_and(|n| !n.is_empty()), "{what}: no next step");
@@ -60,10 +60,10 @@ async fn a_code_is_not_taken_twice_and_a_wrong_password_not_at_all() {
 }
 
 #[tokio::test]
-async fn after_wrong_attempts_one_must_wait_even_over_a_restart() {
+async fn after_wrong_codes_one_must_wait_even_over_a_restart() {
     let fleet = Fleet::new().await;
     let admin = fleet.admin_secrets();
-    let wrong = Secrets { password: "wrong".to_owned(), ..admin.clone() };
+    let wrong = Secrets { totp: stint_broker::identity::totp::new_secret(), ..admin.clone() };
     for _ in 0..5 {
         refused(
             "a wrong one",
