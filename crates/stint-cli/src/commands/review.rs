@@ -21,6 +21,7 @@ pub(super) async fn run(args: ReviewArgs, output: Output) -> Outcome {
     let id = session.request_id(&args.id).await?;
     let request = session.client().request_by_id(&id).await?;
     let terms = check::read(&request)?;
+    asked_for(&id, &terms)?;
     if request.state != "pending" {
         return Err(Failure::new(Exit::Refused, show::request::waiting(&request))
             .next("only a pending request can be reviewed"));
@@ -43,6 +44,15 @@ pub(super) async fn run(args: ReviewArgs, output: Output) -> Outcome {
         NewReview { statement: signed.statement, signature: signed.signature, comment: args.comment };
     let request = session.client().review(&id, &review).await?;
     output::show(output, &request, after)
+}
+
+/// The broker hands out the very request that was named: with `--yes` nobody looks whether it is.
+fn asked_for(id: &str, terms: &CheckedTerms) -> Outcome {
+    if terms.request.as_str() == id {
+        return Ok(());
+    }
+    Err(Failure::unverified(format!("request {id} was asked for, the broker handed out {}", terms.request))
+        .next("sign nothing; tell an administrator of the broker"))
 }
 
 /// The roster, if a root is pinned: then the fleet of the terms is checked too.
@@ -88,6 +98,14 @@ fn after(request: &RequestView) -> String {
 mod tests {
     use super::*;
     use crate::show::samples;
+
+    #[test]
+    fn another_request_than_the_one_that_was_named_is_not_signed() {
+        let view = samples::request();
+        let terms = CheckedTerms::parse(&view.terms).unwrap();
+        assert!(asked_for(&view.id, &terms).is_ok());
+        assert_eq!(asked_for("zzzzzzzzzzzz", &terms).unwrap_err().exit, Exit::Unverified);
+    }
 
     #[test]
     fn the_statement_names_the_digest_of_the_text_that_was_shown() {
