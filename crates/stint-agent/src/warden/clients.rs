@@ -11,7 +11,7 @@ use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterA
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
@@ -19,6 +19,9 @@ use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 const REGISTER_BOUND: Duration = Duration::from_secs(2);
 /// How many sessions may be on their way at once; more wait in the socket's queue.
 const MAX_REGISTERING: usize = 128;
+/// How many couriers may be connected at once: the one that counts, and others that have not noticed yet that it came. An account that
+/// connects without end takes no descriptor that a session or a kill needs.
+const MAX_COURIERS: usize = 4;
 /// What may wait for the courier.
 const COURIER_QUEUE: usize = 64;
 /// How long to pause when a socket gives an error, such as too many open files.
@@ -40,6 +43,9 @@ pub(crate) enum Message {
         id: u64,
         /// What.
         what: Box<ToWarden>,
+        /// Given back when it was heard. Until then this courier is not read any further: however fast it talks, it fills neither the
+        /// memory nor the queue in which sessions wait.
+        heard: OwnedSemaphorePermit,
     },
     /// It is gone.
     CourierLeft {
@@ -65,11 +71,17 @@ pub(crate) async fn take_couriers(
     courier_uid: Option<u32>,
     to: mpsc::Sender<Message>,
 ) {
+    let room = Arc::new(Semaphore::new(MAX_COURIERS));
     for id in 0.. {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
         let stream = accept(&listener).await;
+        let to = to.clone();
         match stream.peer_cred() {
             Ok(peer) if peer.uid() == 0 || Some(peer.uid()) == courier_uid => {
-                tokio::spawn(serve_courier(id, stream, to.clone()));
+                tokio::spawn(async move {
+                    let _place = place;
+                    serve_courier(id, stream, to).await;
+                });
             }
             peer => tracing::warn!(?peer, "somebody else than the courier came to its socket; turned away"),
         }
@@ -92,7 +104,9 @@ async fn serve_courier(id: u64, stream: UnixStream, to: mpsc::Sender<Message>) {
 
 async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<Message>) -> String {
     let mut lines = BufReader::new(from);
+    let turn = Arc::new(Semaphore::new(1));
     loop {
+        let Ok(heard) = turn.clone().acquire_owned().await else { return "the warden ends".to_owned() };
         let line = match read_line(&mut lines, MAX_LINE_BYTES).await {
             Ok(Some(line)) => line,
             Ok(None) => return "it closed the connection".to_owned(),
@@ -100,7 +114,7 @@ async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<M
         };
         match serde_json::from_slice(&line) {
             Ok(what) => {
-                if to.send(Message::CourierSays { id, what: Box::new(what) }).await.is_err() {
+                if to.send(Message::CourierSays { id, what: Box::new(what), heard }).await.is_err() {
                     return "the warden ends".to_owned();
                 }
             }
@@ -154,7 +168,12 @@ async fn serve_registration(mut stream: UnixStream, to: mpsc::Sender<Message>) -
     let (answer, answered) = oneshot::channel();
     let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
     to.send(message).await.map_err(|_| "the warden ends")?;
-    let answer = answered.await.map_err(|_| "the warden ends")?;
+    let mut nothing = [0];
+    let answer = tokio::select! {
+        answer = answered => answer.map_err(|_| "the warden ends")?,
+        // With the receiver gone, the loop sees that nobody waits.
+        _ = stream.read(&mut nothing) => return Err(format!("process {pid} waits for the answer no more")),
+    };
     let mut line = serde_json::to_vec(&answer).expect("an answer is plain data");
     line.push(b'\n');
     stream.write_all(&line).await.map_err(|e| e.to_string())
@@ -226,3 +245,6 @@ async fn read_line<R: AsyncRead + Unpin>(
         Some(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

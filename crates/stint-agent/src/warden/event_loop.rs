@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use stint_grant::register::SessionKind;
 use stint_grant::time::UnixTime;
 use stint_log::record::Event;
 use tokio::signal::unix::{SignalKind, signal};
@@ -122,16 +123,23 @@ async fn hear(warden: &mut Warden, message: Message) {
             warden.journal.disconnected();
             warden.courier = Some(Courier { id, to, online: false });
         }
-        Message::CourierSays { id, what } => {
+        Message::CourierSays { id, what, heard } => {
             if warden.courier.as_ref().is_some_and(|courier| courier.id == id) {
                 warden.hear_courier(*what).await;
             }
+            drop(heard);
         }
         Message::CourierLeft { id } => {
             if warden.courier.as_ref().is_some_and(|courier| courier.id == id) {
                 warden.courier = None;
                 warden.journal.disconnected();
             }
+        }
+        Message::Register { register, answer, .. }
+            if register.kind == SessionKind::Elevation && answer.is_closed() =>
+        {
+            // The module has refused it already. Its pid may be another process's by now: nothing is moved.
+            tracing::warn!(user = register.user, "an elevation that nobody waits for is not registered");
         }
         Message::Register { register, peer_pid, answer } => {
             let said = warden.register(*register, peer_pid).await;

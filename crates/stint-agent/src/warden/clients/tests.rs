@@ -1,0 +1,78 @@
+//! A courier in hostile hands cannot take what sessions need.
+
+use super::*;
+
+const BOUND: Duration = Duration::from_secs(10);
+
+async fn next(heard: &mut mpsc::Receiver<Message>) -> Message {
+    tokio::time::timeout(BOUND, heard.recv()).await.expect("something is heard in time").unwrap()
+}
+
+#[tokio::test]
+async fn a_courier_that_talks_faster_than_it_is_heard_leaves_the_queue_to_sessions() {
+    let (to, mut heard) = mpsc::channel(16);
+    let flood = b"{\"connected\":true}\n".repeat(100);
+    let talk = tokio::spawn(async move { hear_courier(7, &flood[..], &to).await });
+    for _ in 0..100 {
+        let message = next(&mut heard).await;
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(heard.is_empty(), "the next one waits until this one was heard");
+        drop(message);
+    }
+    assert_eq!(talk.await.unwrap(), "it closed the connection");
+}
+
+#[tokio::test]
+async fn a_courier_that_connects_without_end_takes_a_few_descriptors_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("courier.sock");
+    let (to, mut heard) = mpsc::channel(64);
+    let uid = Some(nix::unistd::geteuid().as_raw());
+    tokio::spawn(take_couriers(UnixListener::bind(&path).unwrap(), uid, to));
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        open.push(UnixStream::connect(&path).await.unwrap());
+    }
+    let mut came = Vec::new();
+    for _ in 0..MAX_COURIERS {
+        let Message::CourierCame { id, to } = next(&mut heard).await else { panic!("a courier comes first") };
+        came.push((id, to));
+    }
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(heard.is_empty(), "the others wait in the socket's queue");
+    // The newest one counts: those before it are let go, and there is room again.
+    came.clear();
+    loop {
+        if let Message::CourierCame { id, .. } = next(&mut heard).await {
+            assert_eq!(id, u64::try_from(MAX_COURIERS).unwrap());
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_loop_sees_that_nobody_waits_for_an_answer_any_more() {
+    let (to, mut heard) = mpsc::channel(4);
+    let (mut module, warden) = UnixStream::pair().unwrap();
+    let said = serde_json::json!({
+        "format": 1, "service": "sudo", "kind": "elevation", "user": "alice", "target": "root", "pid": 1, "tty": null,
+        "origin": null, "session_id": null, "grants": [], "until": 0,
+    });
+    let (to_serve, line) = (to.clone(), format!("{said}\n"));
+    if nix::unistd::geteuid().is_root() {
+        let served = tokio::spawn(serve_registration(warden, to_serve));
+        module.write_all(line.as_bytes()).await.unwrap();
+        let Message::Register { mut answer, .. } = next(&mut heard).await else { panic!("a registration") };
+        assert!(!answer.is_closed());
+        drop(module);
+        tokio::time::timeout(BOUND, answer.closed()).await.unwrap();
+        served.await.unwrap().unwrap_err();
+    } else {
+        let refused = serve_registration(warden, to_serve).await.unwrap_err();
+        assert!(refused.contains("not to root"), "{refused}");
+    }
+}
