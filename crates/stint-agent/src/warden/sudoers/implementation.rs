@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// sudo, as it names itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,9 @@ pub(super) struct Version(pub(super) u32, pub(super) u32, pub(super) u32);
 const OLDEST: Version = Version(1, 8, 23);
 /// `visudo` knows -O and -P: it checks owner and mode.
 const CHECKS_OWNER: Version = Version(1, 9, 9);
+
+/// No program may take longer. It looks users up, and a directory server that is gone can hang it.
+const BOUND: Duration = Duration::from_secs(3);
 
 /// The programs that are needed, by their absolute paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +52,12 @@ pub(crate) enum Unsupported {
         program: PathBuf,
         /// Why.
         cause: String,
+    },
+    /// It did not end: the warden does not wait for it, since nothing else is enforced meanwhile.
+    #[error("{program} did not answer within {} s: do the host's user lookups hang?", BOUND.as_secs())]
+    Silent {
+        /// The program.
+        program: PathBuf,
     },
     /// It does not say what it is.
     #[error("sudo does not say its version: {0:?}")]
@@ -110,17 +123,44 @@ pub(super) struct Said {
     pub(super) err: String,
 }
 
-/// Runs one of sudo's tools, with nothing of our environment.
+/// Runs one of sudo's tools, with nothing of our environment, and kills it if it does not end.
 pub(super) fn run(program: &Path, arguments: &[&str], file: Option<&Path>) -> Result<Said, Unsupported> {
-    let output = Command::new(program)
+    run_within(BOUND, program, arguments, file)
+}
+
+fn run_within(
+    bound: Duration,
+    program: &Path,
+    arguments: &[&str],
+    file: Option<&Path>,
+) -> Result<Said, Unsupported> {
+    let not_run = |cause: String| Unsupported::NotRun { program: program.to_owned(), cause };
+    let child = Command::new(program)
         .args(arguments)
         .args(file)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
-        .output()
-        .map_err(|e| Unsupported::NotRun { program: program.to_owned(), cause: e.to_string() })?;
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| not_run(e.to_string()))?;
+    // A handle, taken before anybody can collect it: its pid may be used again.
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let (to, answer) = mpsc::channel();
+    std::thread::spawn(move || to.send(child.wait_with_output()));
+    let output = match answer.recv_timeout(bound) {
+        Ok(output) => output.map_err(|e| not_run(e.to_string()))?,
+        Err(_) => {
+            if let Some(handle) = handle {
+                // Gone by itself in this moment: as good.
+                let _ = pidfd_send_signal(&handle, Signal::KILL);
+            }
+            return Err(Unsupported::Silent { program: program.to_owned() });
+        }
+    };
     Ok(Said {
         ok: output.status.success(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -156,5 +196,18 @@ mod tests {
     fn versions_are_ordered_by_number() {
         assert!(Version(1, 9, 9) < Version(1, 9, 13));
         assert!(Version(1, 8, 31) < Version(1, 9, 0));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_killed_and_not_waited_for() {
+        let sleep = Path::new("/bin/sleep");
+        let silent = Unsupported::Silent { program: sleep.to_owned() };
+        assert_eq!(run_within(Duration::from_millis(50), sleep, &["infinity"], None).err(), Some(silent));
+    }
+
+    #[test]
+    fn what_a_program_says_is_heard_whole() {
+        let said = run(Path::new("/usr/bin/seq"), &["100000"], None).unwrap();
+        assert!(said.ok && said.out.ends_with("\n100000\n") && said.err.is_empty());
     }
 }

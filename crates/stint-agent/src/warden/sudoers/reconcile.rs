@@ -11,7 +11,7 @@ use stint_log::Hash;
 use stint_log::record::Event;
 
 use super::check::{CheckError, check};
-use super::implementation::{Tools, detect};
+use super::implementation::{Tools, Unsupported, detect};
 use super::plan::{Found, Step, Why, is_ours, plan};
 use super::render::{DropIn, grant_of, temporary_name};
 use crate::journal::Recorder;
@@ -103,7 +103,13 @@ fn reconcile_with(
                     alarm(folder, name, recorder);
                 }
                 let tools = found_tools.get_or_insert_with(tools);
-                match tools.as_ref().map_err(Clone::clone).and_then(|t| write(folder, drop_in, text, t)) {
+                let result =
+                    tools.as_ref().map_err(Clone::clone).and_then(|t| write(folder, drop_in, text, t));
+                if let Err(silent @ CheckError::Tool(Unsupported::Silent { .. })) = &result {
+                    // It is not waited for once for each grant: the next round asks again.
+                    *tools = Err(silent.clone());
+                }
+                match result {
                     Ok(()) => {
                         refusals.0.remove(drop_in.grant);
                         recorder.record(Event::DropInWritten {
