@@ -18,7 +18,7 @@ use super::store::{Store, StoreError};
 use super::sudoers::Refusals;
 use super::time;
 use super::trust::{self, Trust, TrustError};
-use super::warden::{Faults, Warden, wall_offset};
+use super::warden::{Allowance, Faults, Warden, wall_offset};
 use super::warnings::Warnings;
 use crate::journal::{AuthLog, Journal, JournalError, Recorder};
 
@@ -101,6 +101,7 @@ pub(super) async fn start(
         courier: None,
         owes_acknowledgement: false,
         last_refusal: None,
+        refusals: Allowance::default(),
         observed: std::collections::BTreeSet::new(),
         wall_offset: wall_offset(&reading),
     };

@@ -43,6 +43,8 @@ pub(super) struct Warden {
     pub(super) owes_acknowledgement: bool,
     /// The last refusal of an update or a pulse, so that the same one is recorded once.
     pub(super) last_refusal: Option<String>,
+    /// How many more refusals may be recorded: a courier that brings ever new nonsense must not fill the disk.
+    pub(super) refusals: Allowance,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
     /// The wall clock against the boot clock, in seconds, to measure a jump.
@@ -149,7 +151,7 @@ impl Warden {
     fn refuse(&mut self, what: &str, error: &IntakeError) {
         let detail = error.to_string();
         tracing::warn!(what, cause = error.code(), "refused: {detail}");
-        if self.last_refusal.as_ref() == Some(&detail) {
+        if self.last_refusal.as_ref() == Some(&detail) || !self.refusals.take(time::boottime_ms()) {
             return;
         }
         self.last_refusal = Some(detail.clone());
@@ -246,10 +248,17 @@ impl Warden {
 
     /// Time has passed: windows begin and end, warnings are due, what was asked to end is killed.
     pub(super) async fn time_passed(&mut self) {
-        let Some(reading) = self.read_clocks() else { return };
-        let change = self.keeper.refresh(&reading, &mut self.journal);
-        self.enforce(change, &reading).await;
-        let Some(now) = self.keeper.now(&reading) else { return };
+        if let Some(reading) = self.read_clocks() {
+            let change = self.keeper.refresh(&reading, &mut self.journal);
+            self.enforce(change, &reading).await;
+            self.warn_people(&reading);
+        }
+        // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
+        self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;
+    }
+
+    fn warn_people(&mut self, reading: &ClockReading) {
+        let Some(now) = self.keeper.now(reading) else { return };
         for warning in self.warnings.due(self.keeper.live(), now) {
             let Some(grant) = self.keeper.live().iter().find(|grant| *grant.id() == warning.grant) else {
                 continue;
@@ -264,7 +273,6 @@ impl Warden {
                 });
             }
         }
-        self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;
     }
 
     /// Somebody set the wall clock.
@@ -436,4 +444,39 @@ pub(super) fn wall_offset(reading: &ClockReading) -> i64 {
 /// What comes from outside stays short in a record.
 fn clip(text: String) -> String {
     if text.len() <= 256 { text } else { text.chars().take(200).chain("...".chars()).collect() }
+}
+
+/// How many records of one kind may be made in an hour of the boot clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Allowance {
+    hour: u64,
+    used: u32,
+}
+
+impl Allowance {
+    const IN_AN_HOUR: u32 = 120;
+
+    /// Takes one, if there is one left.
+    fn take(&mut self, boottime_ms: u64) -> bool {
+        let hour = boottime_ms / 3_600_000;
+        if hour != self.hour {
+            *self = Self { hour, used: 0 };
+        }
+        self.used = self.used.saturating_add(1);
+        self.used <= Self::IN_AN_HOUR
+    }
+}
+
+#[cfg(test)]
+mod allowance_tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_without_end_makes_a_bounded_number_of_records_in_each_hour() {
+        let mut refusals = Allowance::default();
+        for hour in [0, 1, 7] {
+            let made = (0..10_000).filter(|n| refusals.take(hour * 3_600_000 + n)).count();
+            assert_eq!(made, Allowance::IN_AN_HOUR as usize);
+        }
+    }
 }
