@@ -195,6 +195,7 @@ impl Enforcer {
                 && self.cgroups.is_populated(&user_slice(uid))
                 && let Err(error) = self.bus.terminate_user(uid).await
             {
+                silent = matches!(error, BusError::Silent { .. });
                 tracing::warn!(%error, user = %closing.user, "an account could not be asked to end");
             }
         }
@@ -228,6 +229,10 @@ impl Enforcer {
         let due: Vec<(String, u64)> = due;
         for (unit, _) in due {
             if let Err(error) = self.bus.reset_failed(&unit).await {
+                if matches!(error, BusError::Silent { .. }) {
+                    // It is tidiness only: the loop does not wait once for each.
+                    return;
+                }
                 tracing::debug!(%error, "a unit was not taken off the list of what failed");
             }
         }
@@ -301,7 +306,10 @@ impl Enforcer {
             closing.killed += by_us + by_pid_1;
             closing.left = 0;
             closing.attempts += 1;
-            let clean = all_dead && nothing_left;
+            // What was neither in a group that may be killed nor known by its login is still there, and nothing else says so.
+            self.kill_leaders_alone(&closing);
+            let survives = closing.sessions.iter().any(|session| self.is_alive(session));
+            let clean = all_dead && nothing_left && !survives;
             if !clean && closing.attempts < MAX_ATTEMPTS {
                 closing.hard_at_ms = now_boottime_ms + AGAIN_AFTER_MS;
                 closing.look_at_ms = closing.hard_at_ms;
@@ -317,6 +325,15 @@ impl Enforcer {
             over.extend(closing.past);
         }
         self.forget(&over);
+    }
+
+    /// Kills the process that opened a session, where the kernel tells neither a group nor a login to know the others by.
+    fn kill_leaders_alone(&self, closing: &Closing) {
+        for session in &closing.sessions {
+            if session.cgroup.is_none() && session.sweep_target().is_none() {
+                sweep::kill_one(&self.proc, session.pid, session.started);
+            }
+        }
     }
 
     /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
@@ -356,6 +373,10 @@ impl Enforcer {
         let targets: Vec<Vec<Target>> = due.iter().map(targets_of).collect();
         if targets.iter().all(Vec::is_empty) {
             return (killed, true);
+        }
+        if self.proc.all().is_empty() {
+            // This process at least is there: /proc cannot be read, as when there are too many open files.
+            return (killed, false);
         }
         let spared = self.spared(due);
         let mut clean_looks = 0;

@@ -117,6 +117,11 @@ pub(super) fn kill_process(pid: u32) -> bool {
     signal_process(pid, &[Signal::KILL], || true)
 }
 
+/// Kills a process that began then, if it is still that one.
+pub(super) fn kill_one(proc: &Proc, pid: u32, started: u64) -> bool {
+    signal_process(pid, &[Signal::KILL], || proc.is_alive(pid, started))
+}
+
 /// Signals a process by a handle on it, if it is still the one that was meant once the handle is held: a pid may be used again.
 fn signal_process(pid: u32, signals: &[Signal], still: impl Fn() -> bool) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };

@@ -33,6 +33,7 @@ fn host(root: &Path, session: &Session) -> Enforcer {
     let paths = Paths::under(root);
     fs::create_dir_all(paths.warden()).unwrap();
     fs::create_dir_all(root.join("tickets")).unwrap();
+    fs::create_dir_all(root.join("proc/1")).unwrap();
     fs::write(root.join("tickets/alice"), b"").unwrap();
     let mut enforcer = Enforcer::new(&paths);
     enforcer.proc = Proc::at(root.join("proc"));
@@ -198,4 +199,41 @@ async fn an_account_that_has_logged_in_again_by_a_new_grant_is_not_ended_whole()
     tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), SCOPE));
     assert!(!was_killed(root.path(), &user_slice(1000)) && !was_killed(root.path(), again));
     assert_eq!(enforcer.sessions.len(), 1);
+}
+
+/// Ends the host's one session, and says whether its receipt claims that all is clean.
+async fn ends_clean(root: &Path, change: impl FnOnce(&mut Enforcer)) -> bool {
+    let (mut enforcer, mut notes) = (host(root, &example()), Notes::default());
+    fs::write(root.join(format!("cgroup{SCOPE}/cgroup.events")), "populated 0\n").unwrap();
+    change(&mut enforcer);
+    let closing = enforcer.closing(&taken_back(A), &[], AT);
+    enforcer.closings.push(closing);
+    while let Some(due) = enforcer.next_deadline().filter(|_| !enforcer.closings.is_empty()) {
+        enforcer.tick(due, &mut notes).await;
+    }
+    let clean = |e: &Event| if let Event::Receipt { clean, .. } = e { Some(*clean) } else { None };
+    notes.0.iter().find_map(clean).expect("a receipt")
+}
+
+#[tokio::test]
+async fn a_process_that_lives_on_is_never_called_clean_though_no_group_and_no_login_tell_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    // No process has this pid, so nothing real is signalled.
+    let process = root.path().join(format!("proc/{}", u32::MAX));
+    fs::create_dir_all(&process).unwrap();
+    fs::write(process.join("stat"), "1 (x) S 1 1 1 0 1 1 1 1 1 1 1 1 1 1 1 1 1 1 77 1").unwrap();
+    let ungrouped = |enforcer: &mut Enforcer| {
+        let session = &mut enforcer.sessions[0];
+        (session.cgroup, session.audit) = (None, None);
+        (session.pid, session.started) = (u32::MAX, 77);
+    };
+    assert!(!ends_clean(root.path(), ungrouped).await);
+}
+
+#[tokio::test]
+async fn a_process_table_that_cannot_be_read_is_never_called_clean() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(ends_clean(root.path(), |_| ()).await);
+    let root = tempfile::tempdir().unwrap();
+    assert!(!ends_clean(root.path(), |enforcer| enforcer.proc = Proc::at("/dev/null/proc")).await);
 }
