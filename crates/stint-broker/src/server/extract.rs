@@ -12,7 +12,7 @@ use crate::error::{Outcome, Problem};
 use crate::server::App;
 
 /// How long the body of a call may take to come.
-const SLOWEST_BODY: Duration = Duration::from_secs(60);
+const SLOWEST_BODY: Duration = Duration::from_mins(1);
 
 /// A body as it came, in time.
 pub struct Raw(pub Bytes);
