@@ -151,16 +151,14 @@ fn run_within(
     let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
     let (to, answer) = mpsc::channel();
     std::thread::spawn(move || to.send(child.wait_with_output()));
-    let output = match answer.recv_timeout(bound) {
-        Ok(output) => output.map_err(|e| not_run(e.to_string()))?,
-        Err(_) => {
-            if let Some(handle) = handle {
-                // Gone by itself in this moment: as good.
-                let _ = pidfd_send_signal(&handle, Signal::KILL);
-            }
-            return Err(Unsupported::Silent { program: program.to_owned() });
+    let Ok(output) = answer.recv_timeout(bound) else {
+        if let Some(handle) = handle {
+            // Gone by itself in this moment: as good.
+            let _ = pidfd_send_signal(&handle, Signal::KILL);
         }
+        return Err(Unsupported::Silent { program: program.to_owned() });
     };
+    let output = output.map_err(|e| not_run(e.to_string()))?;
     Ok(Said {
         ok: output.status.success(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
