@@ -73,7 +73,13 @@ impl EventView {
     pub fn computed_hash(&self) -> String {
         use sha2::{Digest, Sha256};
         let list = serde_json::json!([
-            self.seq, self.at, self.actor, self.kind, self.subject, self.detail, self.prev
+            self.seq,
+            self.at,
+            self.actor,
+            self.kind,
+            self.subject,
+            self.detail,
+            self.prev
         ]);
         data_encoding::HEXLOWER.encode(&Sha256::digest(list.to_string().as_bytes()))
     }
