@@ -6,6 +6,7 @@ use stint_e2e::{E2eError, Fleet, Options};
 use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
+const BOUND: Duration = Duration::from_secs(30);
 
 fn not_armed() -> Options {
     Options { armed: false, ..Options::default() }
@@ -59,5 +60,28 @@ fn removing_the_package_from_an_armed_host_opens_it_and_takes_every_right_away()
     assert_eq!(host.sh("ls -A /etc/sudoers.d | grep stint || true")?.stdout, "");
     assert_eq!(host.ssh("alice", "id -un")?.stdout, "alice\n");
     assert_ne!(host.ssh("alice", "sudo -n systemctl restart nginx.service")?.status, 0);
+    Ok(())
+}
+
+#[test]
+fn a_session_whose_grant_ended_while_the_host_observed_ends_when_it_begins_to_enforce() -> Tested {
+    let fleet = Fleet::with(&not_armed())?;
+    let host = &fleet.host;
+    host.exec(&["stintd", "arm", "--observe"])?.check("stintd arm --observe")?;
+    let id = fleet.grant("web-login", "10m")?;
+    let mut session = host.ssh_session("alice")?;
+    session.type_line("sleep 641 & echo start''ed")?;
+    session.wait_for("started", BOUND)?;
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "done"])?;
+    until("the warden to know that it ended", BOUND, || {
+        host.sh("stintd status --output json | grep -q '\"live\": \\[\\]'").is_ok_and(|o| o.success())
+    })?;
+    // Only observed: it lives on.
+    session.type_line("echo still''here")?;
+    session.wait_for("stillhere", BOUND)?;
+
+    host.exec(&["stintd", "arm"])?.check("stintd arm")?;
+    session.wait_closed(BOUND)?;
+    until("what it started to be gone", BOUND, || !host.sh("pgrep -xf 'sleep 641'").is_ok_and(|o| o.success()))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use stint_grant::bundle::PulseError;
 use stint_grant::dsse;
 use stint_grant::host_config::HostConfig;
 use stint_grant::ids::GrantId;
+use stint_grant::mark;
 use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
 use stint_grant::time::{ClockReading, Seconds};
 use stint_log::record::{Event, Mode, Verdict};
@@ -41,6 +42,8 @@ pub(super) struct Warden {
     pub(super) faults: Faults,
     /// The bundle in force was not acknowledged yet.
     pub(super) owes_acknowledgement: bool,
+    /// A mark of the journal that came before the root by which it can be judged: a courier says what is new in any order.
+    pub(super) unjudged_mark: Option<UnjudgedMark>,
     /// The last refusal of an update or a pulse, so that the same one is recorded once.
     pub(super) last_refusal: Option<String>,
     /// How many more refusals may be recorded: a courier that brings ever new nonsense must not fill the disk.
@@ -56,6 +59,13 @@ pub(super) struct Courier {
     pub(super) id: u64,
     pub(super) to: mpsc::Sender<ToCourier>,
     pub(super) online: bool,
+}
+
+/// A mark that waits for another root than the host has.
+pub(super) struct UnjudgedMark {
+    envelope: String,
+    /// The version of the root that did not verify it; `None` if there was no root yet.
+    root: Option<u64>,
 }
 
 /// What is wrong now, each for itself.
@@ -99,11 +109,7 @@ impl Warden {
         match what {
             ToWarden::Update(update) => self.take_update(*update).await,
             ToWarden::Pulse(envelope) => self.take_pulse(&envelope).await,
-            ToWarden::HighWater(mark) => {
-                if let Err(error) = self.journal.take_mark(&mark) {
-                    tracing::error!(%error, "the broker's mark could not be taken");
-                }
-            }
+            ToWarden::HighWater(envelope) => self.take_mark(envelope),
             ToWarden::Connected(online) => {
                 if let Some(courier) = &mut self.courier {
                     courier.online = online;
@@ -145,6 +151,38 @@ impl Warden {
                 self.tell_courier(ToCourier::Refused(error.to_string()));
             }
             Err(error) => self.refuse("pulse", &error),
+        }
+    }
+
+    /// What the broker holds of the journal, verified by the newest root before anything is deleted or shipped by it.
+    fn take_mark(&mut self, envelope: String) {
+        self.unjudged_mark = None;
+        let Some(root) = self.keeper.plan().map(|plan| &plan.root.0) else {
+            self.unjudged_mark = Some(UnjudgedMark { envelope, root: None });
+            return;
+        };
+        match mark::open(envelope.as_bytes(), root, self.keeper.me()) {
+            Ok(mark) => {
+                if let Err(error) = self.journal.take_mark(&mark) {
+                    tracing::error!(%error, "the broker's mark could not be taken");
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                tracing::warn!("the journal's mark is refused: {why}");
+                self.unjudged_mark = Some(UnjudgedMark { envelope, root: Some(root.version) });
+                if self.journal.stopped() == Some(&why) || self.refusals.take(time::boottime_ms()) {
+                    self.journal.refuse_mark(why);
+                }
+            }
+        }
+    }
+
+    /// Judges a mark that waited for a root, once there is another.
+    fn judge_waiting_mark(&mut self) {
+        let root = self.keeper.plan().map(|plan| plan.root.0.version);
+        if let Some(waiting) = self.unjudged_mark.take_if(|waiting| root.is_some() && waiting.root != root) {
+            self.take_mark(waiting.envelope);
         }
     }
 
@@ -327,6 +365,7 @@ impl Warden {
         if config.is_none() && mode == self.mode {
             return;
         }
+        let begins_to_enforce = mode == Mode::Enforce && self.mode != mode;
         if mode != self.mode {
             let (from, to) = (std::mem::replace(&mut self.mode, mode), mode);
             tracing::info!(from = config::mode_word(from), to = config::mode_word(to), "the mode changed");
@@ -340,6 +379,10 @@ impl Warden {
         }
         self.take_posture().await;
         self.reconcile_drop_ins();
+        if begins_to_enforce {
+            let at = self.moment(&reading);
+            self.enforcer.end_unpermitted(self.keeper.live(), at, &mut self.journal).await;
+        }
     }
 
     pub(super) fn config_is_malformed(&mut self, cause: &str) {
@@ -391,6 +434,7 @@ impl Warden {
             }
             self.owes_acknowledgement = false;
         }
+        self.judge_waiting_mark();
         // With the stream down the courier still calls: its mark says that records may come.
         match self.journal.next_shipment() {
             Ok(Some(shipment)) => self.tell_courier(ToCourier::Ship(shipment)),

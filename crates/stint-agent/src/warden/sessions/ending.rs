@@ -106,8 +106,8 @@ impl Enforcer {
         self.ask(recorder).await;
     }
 
-    /// Ends at once whatever no live grant permits: what ended while no warden was there.
-    pub(super) async fn end_unpermitted(
+    /// Ends at once whatever no live grant permits: what ended while no warden was there, or while the host did not enforce.
+    pub(crate) async fn end_unpermitted(
         &mut self,
         live: &[LiveGrant],
         at: Moment,
