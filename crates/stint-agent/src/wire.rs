@@ -3,7 +3,7 @@
 //! The courier connects and carries; the warden believes nothing of what it brings but what is signed.
 
 use serde::{Deserialize, Serialize};
-use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::audit::ShipRecords;
 use stint_api::hosts::HostUpdate;
 
 /// Where the courier meets the warden (stream; root and group `stint`).
@@ -19,8 +19,8 @@ pub(crate) enum ToWarden {
     Update(Box<HostUpdate>),
     /// The envelope of a newer pulse for the bundle at hand.
     Pulse(String),
-    /// What the broker holds of the journal: asked after each connection, and the answer to each shipment.
-    HighWater(HighWater),
+    /// The envelope in which the broker says what it holds of the journal: asked after each connection, and the answer to each shipment.
+    HighWater(String),
     /// Whether the stream to the broker is open.
     Connected(bool),
 }

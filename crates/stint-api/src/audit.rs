@@ -13,16 +13,13 @@ pub struct ShipRecords {
     pub checkpoint: Option<String>,
 }
 
-/// The answer, and that of `GET /v1/host/audit`: what the broker holds durably and without a gap.
+/// The answer, and that of `GET /v1/host/audit`: what the broker holds durably and without a gap. The host deletes what lies below it,
+/// so all of it stands in what the broker signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct HighWater {
-    /// The log's epoch.
-    pub epoch: u64,
-    /// How many records, from 0 without a gap.
-    pub size: u64,
-    /// The hash of the last one, hexadecimal; zeros if there is none.
-    pub hash: String,
+pub struct SignedMark {
+    /// The envelope of a journal mark, signed by the broker's pulse key.
+    pub envelope: String,
 }
 
 /// `GET /v1/audit/hosts/{host}?from=N&limit=M`: a host's journal as the broker holds it.

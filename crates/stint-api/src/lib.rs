@@ -44,7 +44,7 @@
 //! | `GET /v1/host/stream` | | server-sent events `update` ([`hosts::HostUpdate`]) and `pulse` (an envelope) |
 //! | `GET /v1/host/update` | | [`hosts::HostUpdate`] |
 //! | `POST /v1/host/ack` | DSSE of [`hosts::Acknowledgement`] | 204 |
-//! | `GET /v1/host/audit`, `POST /v1/host/audit` | [`audit::ShipRecords`] | [`audit::HighWater`] |
+//! | `GET /v1/host/audit`, `POST /v1/host/audit` | [`audit::ShipRecords`] | [`audit::SignedMark`] |
 
 #![forbid(unsafe_code)]
 

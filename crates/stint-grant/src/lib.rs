@@ -17,6 +17,7 @@ pub mod gate;
 pub mod host_config;
 pub mod ids;
 pub mod keys;
+pub mod mark;
 pub mod register;
 #[cfg(feature = "reviews")]
 pub mod review;

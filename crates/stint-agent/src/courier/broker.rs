@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stint_api::ApiError;
-use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::audit::{ShipRecords, SignedMark};
 use stint_api::hosts::{HostUpdate, Renew, Renewed};
 use stint_api::tls::{self, PinnedCa, TlsError, describe};
 
@@ -86,12 +86,12 @@ impl Broker {
         parse(&body(answer, MAX_UPDATE_BYTES).await?)
     }
     /// `GET /v1/host/audit`.
-    pub(crate) async fn high_water(&self) -> Result<HighWater, CallError> {
+    pub(crate) async fn high_water(&self) -> Result<SignedMark, CallError> {
         let answer = self.send(self.call(Method::GET, "/v1/host/audit")).await?;
         parse(&body(answer, MAX_ANSWER_BYTES).await?)
     }
     /// `POST /v1/host/audit`.
-    pub(crate) async fn ship(&self, records: &ShipRecords) -> Result<HighWater, CallError> {
+    pub(crate) async fn ship(&self, records: &ShipRecords) -> Result<SignedMark, CallError> {
         let answer = self.send(json(self.call(Method::POST, "/v1/host/audit"), records)?).await?;
         parse(&body(answer, MAX_ANSWER_BYTES).await?)
     }

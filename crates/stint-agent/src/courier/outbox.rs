@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use stint_api::audit::HighWater;
+use stint_api::audit::SignedMark;
 use stint_api::hosts::HostUpdate;
 use tokio::sync::Notify;
 
@@ -20,7 +20,7 @@ struct Waiting {
     connected: Option<bool>,
     update: Option<Box<HostUpdate>>,
     pulse: Option<String>,
-    high_water: Option<HighWater>,
+    high_water: Option<SignedMark>,
     /// What the warden was last told, or is about to be: told again to a new connection.
     is_connected: bool,
 }
@@ -39,7 +39,7 @@ impl Outbox {
         self.filled.notify_one();
     }
     /// What the broker holds of the journal.
-    pub(crate) fn high_water(&self, high_water: HighWater) {
+    pub(crate) fn high_water(&self, high_water: SignedMark) {
         self.lock().high_water = Some(high_water);
         self.filled.notify_one();
     }
@@ -80,7 +80,7 @@ impl Outbox {
         if let Some(pulse) = waiting.pulse.take() {
             return Some(ToWarden::Pulse(pulse));
         }
-        waiting.high_water.take().map(ToWarden::HighWater)
+        waiting.high_water.take().map(|mark| ToWarden::HighWater(mark.envelope))
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -107,7 +107,7 @@ mod tests {
             .map(|message| match message {
                 ToWarden::Update(u) => format!("update {}", u.head),
                 ToWarden::Pulse(p) => format!("pulse {p}"),
-                ToWarden::HighWater(h) => format!("high water {}", h.size),
+                ToWarden::HighWater(h) => format!("high water {h}"),
                 ToWarden::Connected(c) => format!("connected {c}"),
             })
             .collect()

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
-use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::audit::ShipRecords;
+use stint_grant::dsse::Verified;
 use stint_grant::keys::PublicKey;
+use stint_grant::mark::JournalMark;
 use stint_grant::time::UnixTime;
 use stint_log::Hash;
 use stint_log::chain::Chain;
@@ -153,6 +155,10 @@ impl Journal {
     pub(crate) fn fault(&self) -> Option<&str> {
         self.fault.as_deref()
     }
+    /// Why nothing is shipped, if so.
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
     /// How it stands.
     pub(crate) fn status(&self) -> JournalStatus {
         let acknowledged = self.cursor.as_ref().filter(|c| c.epoch == self.durable.epoch());
@@ -209,16 +215,10 @@ impl Journal {
     /// Takes the broker's mark: compares it with the journal, moves the cursor, deletes what is held there long enough.
     ///
     /// A mark that contradicts the journal stops the shipping, and is recorded.
-    pub(crate) fn take_mark(&mut self, mark: &HighWater) -> Result<(), JournalError> {
+    pub(crate) fn take_mark(&mut self, mark: &Verified<JournalMark>) -> Result<(), JournalError> {
         self.in_flight = false;
         self.mark = None;
-        let hash = match mark.hash.parse::<Hash>() {
-            Ok(hash) => hash,
-            Err(e) => {
-                self.stop(format!("the broker's mark is malformed: {e}"));
-                return Ok(());
-            }
-        };
+        let hash: Hash = mark.hash.as_str().parse().expect("both are SHA-256 in lowercase hexadecimal");
         match shipping::compare(&self.dir, mark.epoch, mark.size, hash, &self.durable)? {
             Compared::Same => {}
             Compared::Contradiction(why) => {
@@ -243,6 +243,13 @@ impl Journal {
             self.delete_below(mark.epoch, mark.size)?;
         }
         Ok(())
+    }
+
+    /// A mark that is not the broker's, or not for this journal. Nothing is deleted by it, and nothing shipped until there is a good one.
+    pub(crate) fn refuse_mark(&mut self, why: String) {
+        self.in_flight = false;
+        self.mark = None;
+        self.stop(why);
     }
 
     fn stop(&mut self, why: String) {

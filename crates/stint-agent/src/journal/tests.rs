@@ -1,7 +1,11 @@
 //! The journal through restarts, torn ends, damage, a full disk, and a broker that holds more or other than it should.
 
 use ed25519_dalek::SigningKey;
-use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::audit::ShipRecords;
+use stint_grant::dsse::{self, Signers, Verified};
+use stint_grant::ids::Sha256Hex;
+use stint_grant::keys::PublicKey;
+use stint_grant::mark::JournalMark;
 use stint_grant::time::UnixTime;
 use stint_log::Hash;
 use stint_log::chain::{self, Chain};
@@ -27,8 +31,24 @@ fn write(journal: &mut Journal, range: std::ops::Range<usize>) {
     }
     journal.commit().unwrap();
 }
-fn nothing_yet() -> HighWater {
-    HighWater { epoch: 0, size: 0, hash: Hash::ZERO.to_string() }
+/// What the warden hands in: a mark whose signature holds.
+fn mark(epoch: u64, size: u64, hash: Hash) -> Verified<JournalMark> {
+    let broker = SigningKey::from_bytes(&[9; 32]);
+    let mark = JournalMark {
+        format: 1,
+        fleet: "example".parse().unwrap(),
+        host: "web-01".parse().unwrap(),
+        host_key: PublicKey::of(&key()),
+        epoch,
+        size,
+        hash: Sha256Hex::new(hash.to_string()).unwrap(),
+    };
+    let public = PublicKey::of(&broker);
+    let signers = Signers { keys: vec![&public], threshold: 1 };
+    dsse::verify(&dsse::sign(&mark, &[&broker]), &[signers]).unwrap()
+}
+fn nothing_yet() -> Verified<JournalMark> {
+    mark(0, 0, Hash::ZERO)
 }
 
 /// A broker that takes what comes in order, as the real one does.
@@ -39,15 +59,15 @@ struct Broker {
 }
 
 impl Broker {
-    fn take(&mut self, shipment: &ShipRecords) -> HighWater {
+    fn take(&mut self, shipment: &ShipRecords) -> Verified<JournalMark> {
         self.records.extend(shipment.records.iter().map(|r| r.clone().into_bytes()));
         self.checkpoints.extend(shipment.checkpoint.clone());
         self.mark()
     }
-    fn mark(&self) -> HighWater {
+    fn mark(&self) -> Verified<JournalMark> {
         let Some(last) = self.records.last() else { return nothing_yet() };
         let header = Record::parse(last).unwrap().header;
-        HighWater { epoch: header.epoch, size: header.seq + 1, hash: Hash::of(last).to_string() }
+        mark(header.epoch, header.seq + 1, Hash::of(last))
     }
     /// Asks until there is no more.
     fn drain(&mut self, journal: &mut Journal) {
@@ -239,7 +259,7 @@ fn a_broker_that_holds_another_past_is_an_alarm_and_gets_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(&dir);
     write(&mut journal, 0..5);
-    let other = HighWater { epoch: 0, size: 3, hash: Hash::of(b"other").to_string() };
+    let other = mark(0, 3, Hash::of(b"other"));
     journal.take_mark(&other).unwrap();
     assert!(journal.next_shipment().unwrap().is_none());
     assert!(journal.status().shipping_stopped.is_some());
@@ -262,7 +282,7 @@ fn a_broker_that_holds_more_than_this_host_has_is_an_alarm() {
     let mut journal = open(&dir);
     write(&mut journal, 0..5);
     for (epoch, size) in [(0, 6), (1, 0)] {
-        journal.take_mark(&HighWater { epoch, size, hash: Hash::of(b"x").to_string() }).unwrap();
+        journal.take_mark(&mark(epoch, size, Hash::of(b"x"))).unwrap();
         assert!(journal.status().shipping_stopped.unwrap().contains("went back"));
     }
 }

@@ -372,6 +372,10 @@ impl Keeper {
     pub(crate) fn plan(&self) -> Option<&Plan> {
         self.plan.as_ref()
     }
+    /// Who this host is.
+    pub(crate) fn me(&self) -> &HostIdentity {
+        &self.me
+    }
     /// The host's own rules.
     pub(crate) fn config(&self) -> &HostConfig {
         &self.config

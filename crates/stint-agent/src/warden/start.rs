@@ -100,6 +100,7 @@ pub(super) async fn start(
         mode,
         courier: None,
         owes_acknowledgement: false,
+        unjudged_mark: None,
         last_refusal: None,
         refusals: Allowance::default(),
         observed: std::collections::BTreeSet::new(),

@@ -1,7 +1,7 @@
 //! Taking records in: all of a shipment that is good, or nothing of it.
 
 use ed25519_dalek::VerifyingKey;
-use stint_api::audit::{HighWater as Mark, ShipRecords};
+use stint_api::audit::ShipRecords;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 use stint_log::high_water::{self, HighWater, Refused, Taken};
@@ -42,14 +42,25 @@ pub struct Receipt {
     pub checkpoint: bool,
 }
 
-/// The mark of a chain.
-pub fn mark_of(chain: &Chain) -> Mark {
-    Mark { epoch: chain.epoch(), size: chain.next_seq(), hash: chain.prev_hash().to_string() }
+/// Up to where a journal is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The log's epoch.
+    pub epoch: u64,
+    /// How many records, from 0 without a gap.
+    pub size: u64,
+    /// The hash of the last one; zeros if there is none.
+    pub hash: Hash,
 }
 
-/// The mark of a host of whose journal nothing is held.
-pub fn nothing() -> Mark {
-    Mark { epoch: 0, size: 0, hash: Hash::ZERO.to_string() }
+impl Mark {
+    /// The mark of a host of whose journal nothing is held.
+    pub const NOTHING: Self = Self { epoch: 0, size: 0, hash: Hash::ZERO };
+
+    /// The mark of a chain.
+    pub fn of(chain: &Chain) -> Self {
+        Self { epoch: chain.epoch(), size: chain.next_seq(), hash: chain.prev_hash() }
+    }
 }
 
 /// Takes a shipment of a host in, inside the caller's transaction.
@@ -64,7 +75,7 @@ pub async fn take(
         return Err(Problem::bad_input(format!("{} records at once", shipment.records.len()), next).into());
     }
     let mut chain = store::chain(conn, host).await?;
-    let mut receipt = Receipt { mark: nothing(), new: 0, new_epoch: false, checkpoint: false };
+    let mut receipt = Receipt { mark: Mark::NOTHING, new: 0, new_epoch: false, checkpoint: false };
     let mut checkpoint = Pending { text: shipment.checkpoint.as_deref(), key };
     receipt.checkpoint |= checkpoint.keep_if_due(conn, host, chain.as_ref()).await?;
     for text in &shipment.records {
@@ -75,7 +86,7 @@ pub async fn take(
     }
     checkpoint.refuse_if_ahead(chain.as_ref())?;
     if let Some(chain) = &chain {
-        receipt.mark = mark_of(chain);
+        receipt.mark = Mark::of(chain);
         store::set_chain(conn, host, chain).await?;
     }
     Ok(receipt)

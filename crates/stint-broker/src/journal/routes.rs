@@ -6,13 +6,17 @@ use axum::{Json, Router};
 use ed25519_dalek::VerifyingKey;
 use serde::Deserialize;
 use serde_json::json;
-use stint_api::audit::{HighWater, JournalPage, ShipRecords};
+use stint_api::audit::{JournalPage, ShipRecords, SignedMark};
+use stint_grant::dsse;
+use stint_grant::ids::{HostName, Sha256Hex};
+use stint_grant::mark::JournalMark;
 use utoipa::IntoParams;
 
 use crate::error::{Outcome, Problem};
+use crate::host::store::Host;
 use crate::host::{self, PeerHost};
 use crate::identity::{Caller, Role};
-use crate::journal::intake::{self, Fault};
+use crate::journal::intake::{self, Fault, Mark};
 use crate::journal::store;
 use crate::server::{App, Asked, Body};
 
@@ -25,19 +29,34 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// Up to where the host's journal is held.
-#[utoipa::path(get, path = "/v1/host/audit", responses((status = 200, body = HighWater)))]
-pub(crate) async fn mark(State(app): State<App>, PeerHost(host): PeerHost) -> Outcome<Json<HighWater>> {
+#[utoipa::path(get, path = "/v1/host/audit", responses((status = 200, body = SignedMark)))]
+pub(crate) async fn mark(State(app): State<App>, PeerHost(host): PeerHost) -> Outcome<Json<SignedMark>> {
     let chain = store::chain(&mut *app.db.read().await?, &host.name).await?;
-    Ok(Json(chain.as_ref().map_or_else(intake::nothing, intake::mark_of)))
+    signed(&app, &host, chain.as_ref().map_or(Mark::NOTHING, Mark::of))
+}
+
+/// Says what is held in a way that the host can believe: it deletes what lies below, and the courier carries the answer.
+fn signed(app: &App, host: &Host, mark: Mark) -> Outcome<Json<SignedMark>> {
+    let document = JournalMark {
+        format: 1,
+        fleet: app.config.fleet.clone(),
+        host: HostName::new(host.name.as_str())?,
+        host_key: host.identity()?,
+        epoch: mark.epoch,
+        size: mark.size,
+        hash: Sha256Hex::new(mark.hash.to_string())?,
+    };
+    let envelope = dsse::sign(&document, &[&app.keys.pulse]);
+    Ok(Json(SignedMark { envelope: String::from_utf8(envelope).map_err(Problem::internal)? }))
 }
 
 /// Takes records in. The answer comes after they are durable.
-#[utoipa::path(post, path = "/v1/host/audit", request_body = ShipRecords, responses((status = 200, body = HighWater)))]
+#[utoipa::path(post, path = "/v1/host/audit", request_body = ShipRecords, responses((status = 200, body = SignedMark)))]
 pub(crate) async fn ship(
     State(app): State<App>,
     PeerHost(host): PeerHost,
     Body(shipment): Body<ShipRecords>,
-) -> Outcome<Json<HighWater>> {
+) -> Outcome<Json<SignedMark>> {
     let key = VerifyingKey::from_bytes(host.identity()?.as_bytes()).map_err(Problem::internal)?;
     let mut change = app.db.change(app.clock.now()).await?;
     let receipt = match intake::take(change.conn(), &host.name, &key, &shipment).await {
@@ -56,7 +75,7 @@ pub(crate) async fn ship(
         }
     };
     if receipt.new == 0 && !receipt.checkpoint {
-        return Ok(Json(receipt.mark));
+        return signed(&app, &host, receipt.mark);
     }
     if receipt.new_epoch {
         let detail = json!({ "epoch": receipt.mark.epoch });
@@ -65,7 +84,7 @@ pub(crate) async fn ship(
     let detail = json!({ "new": receipt.new, "size": receipt.mark.size, "hash": receipt.mark.hash });
     change.record(&host.name, "journal.received", &host.name, detail).await?;
     change.commit().await?;
-    Ok(Json(receipt.mark))
+    signed(&app, &host, receipt.mark)
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use futures_util::StreamExt;
 use stint_api::ApiError;
-use stint_api::audit::{HighWater, ShipRecords};
+use stint_api::audit::{ShipRecords, SignedMark};
 use stint_api::hosts::{
     ACK_PAYLOAD_TYPE, Acknowledgement, ENROLL_PAYLOAD_TYPE, EnrollRequest, Enrolled, HostUpdate,
     RefusedOnHost,
@@ -16,6 +16,7 @@ use stint_grant::bundle::{self, Head, HostIdentity, VerifiedShard};
 use stint_grant::dsse::{self, Verified};
 use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
+use stint_grant::mark::{self, JournalMark};
 use stint_grant::root;
 
 use crate::fleet::Fleet;
@@ -150,11 +151,29 @@ impl TestHost {
         &self,
         records: &[Vec<u8>],
         checkpoint: Option<String>,
-    ) -> Result<HighWater, ApiError> {
+    ) -> Result<JournalMark, ApiError> {
         let records = records.iter().map(|r| String::from_utf8(r.clone()).unwrap()).collect();
         let shipment = ShipRecords { records, checkpoint };
-        answer(self.http.post(format!("{}/v1/host/audit", self.url)).json(&shipment).send().await.unwrap())
-            .await
+        let call = self.http.post(format!("{}/v1/host/audit", self.url)).json(&shipment);
+        let signed: SignedMark = answer(call.send().await.unwrap()).await?;
+        Ok(self.open_mark(&signed).await)
+    }
+
+    /// What the broker says it holds.
+    pub(crate) async fn mark(&self) -> JournalMark {
+        let call = self.http.get(format!("{}/v1/host/audit", self.url));
+        let signed: SignedMark = answer(call.send().await.unwrap()).await.unwrap();
+        self.open_mark(&signed).await
+    }
+
+    /// As the host's warden verifies it: by the newest root from the pinned one on.
+    async fn open_mark(&self, signed: &SignedMark) -> JournalMark {
+        let roots = self.update().await.roots;
+        let mut trusted = root::open_pinned(roots[0].as_bytes(), &self.pin).unwrap();
+        for next in &roots[1..] {
+            trusted = root::rotate(&trusted, next.as_bytes()).unwrap();
+        }
+        mark::open(signed.envelope.as_bytes(), &trusted, &self.me()).unwrap().into_inner()
     }
 
     pub(crate) async fn stream(&self) -> Events {

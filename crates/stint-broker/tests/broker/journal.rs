@@ -31,7 +31,8 @@ async fn what_was_taken_is_held_once_and_verifies_for_the_auditor() {
     let first = records(&mut journal, 3);
     let checkpoint = journal.sign(&web.identity);
     let mark = web.ship(&first, Some(checkpoint)).await.unwrap();
-    assert_eq!((mark.epoch, mark.size, mark.hash), (0, 3, Hash::of(&first[2]).to_string()));
+    assert_eq!((mark.epoch, mark.size, mark.hash.to_string()), (0, 3, Hash::of(&first[2]).to_string()));
+    assert_eq!(web.mark().await.size, 3);
 
     // Again, and some more with it, and a checkpoint in their middle: nothing is doubled.
     let second = records(&mut journal, 2);

@@ -5,9 +5,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use stint_api::audit::HighWater;
+use ed25519_dalek::SigningKey;
 use stint_api::hosts::{ACK_PAYLOAD_TYPE, Acknowledgement};
 use stint_grant::dsse::{Envelope, pre_authentication_encoding};
+use stint_grant::keys::PublicKey;
+use stint_grant::mark::JournalMark;
 use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
 use stint_grant::time::Seconds;
 use stint_log::Hash;
@@ -21,6 +23,7 @@ use super::super::paths::Paths;
 use super::super::status::{self, Status};
 use super::super::{event_loop, files, sockets, start, time, trust};
 use super::*;
+use crate::journal::Journal;
 use crate::wire::{ToCourier, ToWarden};
 
 const BOUND: Duration = Duration::from_secs(20);
@@ -114,6 +117,23 @@ fn acknowledgement(what: ToCourier, broker: &Broker) -> Acknowledgement {
     serde_json::from_slice(&payload).unwrap()
 }
 
+/// What the broker says it holds of the host's journal.
+fn mark(broker: &Broker, size: u64, hash: Hash) -> JournalMark {
+    JournalMark {
+        format: 1,
+        fleet: id("example"),
+        host: id("web-01"),
+        host_key: PublicKey::of(&broker.world.host_key),
+        epoch: 0,
+        size,
+        hash: id(&hash.to_string()),
+    }
+}
+
+fn signed(mark: &JournalMark, key: &SigningKey) -> String {
+    text(dsse::sign(mark, &[key]))
+}
+
 async fn register(socket: &Path, register: &Register) -> RegisterAnswer {
     let (from, mut to) = UnixStream::connect(socket).await.unwrap().into_split();
     let mut line = serde_json::to_vec(register).unwrap();
@@ -174,14 +194,14 @@ async fn an_update_is_acknowledged_when_it_is_in_force_and_the_records_verify_at
             let kinds = |records: &[Vec<u8>]| -> Vec<String> {
                 records.iter().map(|r| Record::parse(r).unwrap().body.kind().to_owned()).collect()
             };
-            let mut mark = HighWater { epoch: 0, size: 0, hash: Hash::ZERO.to_string() };
+            let mut mark = mark(&host.broker, 0, Hash::ZERO);
             while !kinds(&records).contains(&"decision".to_owned()) {
-                courier.say(&ToWarden::HighWater(mark.clone())).await;
+                courier.say(&ToWarden::HighWater(signed(&mark, &host.broker.world.pulse_key))).await;
                 let ToCourier::Ship(shipment) = courier.hear().await else { panic!("no shipment") };
                 records.extend(shipment.records.into_iter().map(String::into_bytes));
                 checkpoints.extend(shipment.checkpoint);
                 mark.size = records.len() as u64;
-                mark.hash = Hash::of(records.last().unwrap()).to_string();
+                mark.hash = Sha256Hex::of(records.last().unwrap());
             }
             let report = chain::verify(
                 Chain::new("web-01", 0).unwrap(),
@@ -202,6 +222,82 @@ async fn an_update_is_acknowledged_when_it_is_in_force_and_the_records_verify_at
     assert_eq!(shown.refused.len(), 1);
     assert_eq!((shown.courier.present, shown.courier.connected), (true, true));
     assert!(shown.faults.is_empty(), "{:?}", shown.faults);
+}
+
+/// A journal that is old enough to be deleted, and the size and hash that its broker holds of it.
+fn old_journal(host: &Installed) -> (u64, Hash) {
+    let (key, boot) = (host.broker.world.host_key.clone(), "0b3c7f6e-5a1d-4b7e-9a39-2f4d1c6a8e11");
+    let mut journal = Journal::open(host.paths.journal(), "web-01", key, boot, UnixTime(1000)).unwrap();
+    let mut chain = Chain::new("web-01", 0).unwrap();
+    while segments(host).len() < 3 {
+        for _ in 0..200 {
+            journal.record(Event::Heartbeat {});
+            chain.append(&Event::Heartbeat {}, 1000, boot).unwrap();
+        }
+        journal.commit().unwrap();
+    }
+    let long_ago = std::time::SystemTime::now() - Duration::from_hours(8 * 24);
+    for segment in segments(host) {
+        std::fs::File::options().append(true).open(segment).unwrap().set_modified(long_ago).unwrap();
+    }
+    (chain.next_seq(), chain.prev_hash())
+}
+
+fn segments(host: &Installed) -> Vec<std::path::PathBuf> {
+    let files = std::fs::read_dir(host.paths.journal()).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|e| e == "seg")).collect()
+}
+
+#[tokio::test]
+async fn a_mark_that_the_broker_did_not_sign_for_this_host_deletes_nothing_and_is_an_alarm_once() {
+    let host = installed();
+    let (size, hash) = old_journal(&host);
+    let before = segments(&host);
+    let world = &host.broker.world;
+    let good = mark(&host.broker, size, hash);
+    let forged = [
+        serde_json::to_string(&good).unwrap(),
+        text(dsse::sign(&good, &[])),
+        signed(&good, &world.bundle_key),
+        signed(&JournalMark { host: id("web-02"), ..good.clone() }, &world.pulse_key),
+        signed(&JournalMark { host_key: PublicKey::of(&world.root_key), ..good.clone() }, &world.pulse_key),
+        signed(&JournalMark { size: size + 1_000_000, ..good.clone() }, &world.pulse_key),
+    ];
+    host.run(async {
+        let mut courier = Courier::connect(&host.paths).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        acknowledgement(courier.hear().await, &host.broker);
+        for mark in &forged {
+            courier.say(&ToWarden::HighWater(mark.clone())).await;
+            courier.say(&ToWarden::HighWater(mark.clone())).await;
+        }
+        host.status_where(|s| s.journal.shipping_stopped.as_ref().is_some_and(|w| w.contains("went back")))
+            .await;
+        assert_eq!(segments(&host), before);
+
+        courier.say(&ToWarden::HighWater(signed(&good, &world.pulse_key))).await;
+        let ToCourier::Ship(shipment) = courier.hear().await else { panic!("no shipment") };
+        assert!(segments(&host).len() < before.len(), "the broker's own mark lets them go");
+        let alarms = shipment.records.iter().filter(|record| record.contains("journal-mark")).count();
+        // The second and the third say the same: no key of the role signed it.
+        assert_eq!(alarms, 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mark_that_comes_before_the_first_bundle_waits_for_it() {
+    let host = installed();
+    host.run(async {
+        let mut courier = Courier::connect(&host.paths).await;
+        let mark = mark(&host.broker, 0, Hash::ZERO);
+        courier.say(&ToWarden::HighWater(signed(&mark, &host.broker.world.pulse_key))).await;
+        courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;
+        acknowledgement(courier.hear().await, &host.broker);
+        let ToCourier::Ship(shipment) = courier.hear().await else { panic!("no shipment") };
+        assert!(!shipment.records.iter().any(|record| record.contains("journal-mark")));
+    })
+    .await;
 }
 
 #[tokio::test]
