@@ -22,6 +22,8 @@ const MAX_REGISTERING: usize = 128;
 /// How many couriers may be connected at once: the one that counts, and others that have not noticed yet that it came. An account that
 /// connects without end takes no descriptor that a session or a kill needs.
 const MAX_COURIERS: usize = 4;
+/// A line up to this, such as a pulse, is read at once: another thread would take longer to start.
+const READ_AT_ONCE: usize = 64 * 1024;
 /// What may wait for the courier.
 const COURIER_QUEUE: usize = 64;
 /// How long to pause when a socket gives an error, such as too many open files.
@@ -63,6 +65,17 @@ pub(crate) enum Message {
     },
     /// The module decided.
     Decision(Box<DecisionNote>),
+}
+
+impl Message {
+    /// Whether the answer is another one once somebody has armed or disarmed the host.
+    pub(crate) fn depends_on_mode(&self) -> bool {
+        match self {
+            Self::Register { .. } => true,
+            Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
+            Self::CourierCame { .. } | Self::CourierLeft { .. } | Self::Decision(_) => false,
+        }
+    }
 }
 
 /// Takes couriers, for ever. Only root and the courier's own account may come.
@@ -112,7 +125,7 @@ async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<M
             Ok(None) => return "it closed the connection".to_owned(),
             Err(error) => return error.to_string(),
         };
-        match serde_json::from_slice(&line) {
+        match understand(line).await {
             Ok(what) => {
                 if to.send(Message::CourierSays { id, what: Box::new(what), heard }).await.is_err() {
                     return "the warden ends".to_owned();
@@ -123,6 +136,15 @@ async fn hear_courier(id: u64, from: impl AsyncRead + Unpin, to: &mpsc::Sender<M
             }
         }
     }
+}
+
+/// Reads a line as JSON. A long one is read beside the loop's thread: sessions do not wait for what a courier says.
+async fn understand(line: Vec<u8>) -> Result<ToWarden, String> {
+    let read = |line: &[u8]| serde_json::from_slice(line).map_err(|error| error.to_string());
+    if line.len() <= READ_AT_ONCE {
+        return read(&line);
+    }
+    tokio::task::spawn_blocking(move || read(&line)).await.map_err(|error| error.to_string())?
 }
 
 async fn tell_courier(mut to: OwnedWriteHalf, mut answers: mpsc::Receiver<ToCourier>) -> String {

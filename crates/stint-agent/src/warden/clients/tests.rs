@@ -76,3 +76,21 @@ async fn the_loop_sees_that_nobody_waits_for_an_answer_any_more() {
         assert!(refused.contains("not to root"), "{refused}");
     }
 }
+
+#[tokio::test]
+async fn a_long_line_is_not_read_on_the_loop_s_thread() {
+    let long = format!("{{\"pulse\":\"{}\"}}", "x".repeat(READ_AT_ONCE)).into_bytes();
+    let mut reading = std::pin::pin!(understand(long.clone()));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(reading.as_mut().poll(&mut context).is_pending(), "another thread has it");
+    assert!(matches!(reading.await, Ok(ToWarden::Pulse(pulse)) if pulse.len() == READ_AT_ONCE));
+    let garbage = understand([b"{\"nonsense\":", &long[..]].concat()).await;
+    assert!(garbage.unwrap_err().contains("nonsense"));
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_is_given_up_at_the_bound() {
+    let (to, _heard) = mpsc::channel(4);
+    let end = hear_courier(7, tokio::io::repeat(b'x'), &to).await;
+    assert_eq!(end, "a line of more than 16777216 bytes");
+}

@@ -197,3 +197,15 @@ fn a_clock_behind_the_floor_takes_the_time_from_a_fresh_pulse() {
     broker.pulse_at = at(600);
     assert_eq!(host.examine_at(&broker.update(), &rebooted).unwrap().now, at(600));
 }
+
+#[test]
+fn the_update_of_a_host_with_five_thousand_live_grants_fits_in_a_line() {
+    let size = |accounts: usize| {
+        let mut broker = broker();
+        broker.shards.truncate(accounts);
+        broker.reviews.truncate(accounts);
+        serde_json::to_vec(&broker.update()).unwrap().len()
+    };
+    let each = size(2) - size(1);
+    assert!(size(1) + 5000 * each < crate::wire::MAX_LINE_BYTES, "{each} bytes for each grant");
+}
