@@ -37,6 +37,11 @@ impl Enforcer {
         self.tidy_at_ms = at.boottime_ms + TIDY_EVERY_MS;
         self.save();
         self.end_unpermitted(live, at, recorder).await;
+        // Limits are read back, and moved where a window's end moved meanwhile.
+        self.doubt_all_logins();
+        if self.armed {
+            self.extend(live, at, recorder).await;
+        }
     }
 
     fn adopt_scopes(&mut self, live: &[LiveGrant], at: Moment) {

@@ -1,5 +1,6 @@
 //! What the warden's loop drives.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nix::unistd::User;
@@ -11,6 +12,7 @@ use stint_log::record::Event;
 use super::book::Session;
 use super::cgroup::Cgroups;
 use super::ending::Closing;
+use super::limits::Doubt;
 use super::proc::Proc;
 use super::store;
 use super::units::Units;
@@ -49,6 +51,10 @@ pub(crate) struct Enforcer {
     pub(super) tidy_at_ms: u64,
     /// Units that a kill leaves as failed, and when PID 1 knows it.
     pub(super) to_reset: Vec<(String, u64)>,
+    /// Scopes whose limit PID 1 has to be asked for.
+    pub(super) doubtful: BTreeMap<String, Doubt>,
+    /// Why their limits could not be made right at the last try.
+    pub(super) limits_fault: Option<String>,
 }
 
 impl Enforcer {
@@ -69,6 +75,8 @@ impl Enforcer {
             boot_id: proc.boot_id().unwrap_or_default(),
             tidy_at_ms: 0,
             to_reset: Vec::new(),
+            doubtful: BTreeMap::new(),
+            limits_fault: None,
             proc,
         }
     }

@@ -6,4 +6,4 @@
 mod bus;
 mod proxies;
 
-pub(crate) use bus::{Bus, BusError, LogindSession, ScopeRequest};
+pub(crate) use bus::{Bus, BusError, LogindSession, ScopeFacts, ScopeRequest};
