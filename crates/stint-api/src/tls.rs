@@ -26,7 +26,7 @@ mod tests;
 
 /// How long a connection may take to open, its TLS handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often an idle connection is probed, by TCP and by HTTP/2.
+/// How often an idle connection is probed, by TCP, and by HTTP/2 where a person waits.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// The longest chain that a server may send.
 const MAX_CHAIN: usize = 4;
@@ -160,16 +160,22 @@ impl ServerCertVerifier for PinnedCa {
 
 /// A client that trusts the pinned CA alone and has no certificate of its own: for people's tools, and for enrolment.
 pub fn client(ca: &PinnedCa) -> Result<reqwest::Client, TlsError> {
-    http_client(client_config(ca)?)
+    let builder = http_client(client_config(ca)?);
+    let builder = builder.http2_keep_alive_interval(KEEP_ALIVE).http2_keep_alive_timeout(KEEP_ALIVE);
+    builder.http2_keep_alive_while_idle(true).build().map_err(TlsError::Client)
 }
 
 /// A client that trusts the pinned CA alone and shows a certificate: for the courier.
+///
+/// It wakes nobody by itself: the courier gives up a stream that is silent, and each call has its own limit. The kernel probes the
+/// connection.
 pub fn client_with_certificate(
     ca: &PinnedCa,
     certificate_pem: &str,
     key_pem: &str,
 ) -> Result<reqwest::Client, TlsError> {
-    http_client(client_config_with_certificate(ca, certificate_pem, key_pem)?)
+    let builder = http_client(client_config_with_certificate(ca, certificate_pem, key_pem)?);
+    builder.pool_idle_timeout(None).build().map_err(TlsError::Client)
 }
 
 /// The TLS settings behind [`client`].
@@ -201,7 +207,7 @@ fn with_verifier(ca: &PinnedCa) -> Result<WantsClientCert, TlsError> {
 
 /// HTTP/2 where the server has it, no proxy, no redirect, no overall time limit: a stream may last for days, so each
 /// call sets its own.
-fn http_client(mut config: ClientConfig) -> Result<reqwest::Client, TlsError> {
+fn http_client(mut config: ClientConfig) -> reqwest::ClientBuilder {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     reqwest::Client::builder()
         .tls_backend_preconfigured(config)
@@ -212,11 +218,6 @@ fn http_client(mut config: ClientConfig) -> Result<reqwest::Client, TlsError> {
         .user_agent(concat!("stint/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_keepalive(KEEP_ALIVE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .http2_keep_alive_timeout(KEEP_ALIVE)
-        .http2_keep_alive_while_idle(true)
-        .build()
-        .map_err(TlsError::Client)
 }
 
 /// The SHA-256 by which a CA is pinned, in hexadecimal, from its PEM.

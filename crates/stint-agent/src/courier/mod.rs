@@ -37,9 +37,11 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use stint_api::audit::ShipRecords;
 
+use crate::rhythm::Rounds;
 use crate::wire::COURIER_SOCKET;
 use broker::Broker;
 use outbox::Outbox;
@@ -106,6 +108,8 @@ pub(crate) struct Shared {
     pub(crate) want_update: Arc<Notify>,
     /// Wakes the question what the broker holds of the journal.
     pub(crate) want_high_water: Arc<Notify>,
+    /// Told of each piece of the stream: what is due from time to time is done while the courier is awake for it.
+    pub(crate) awake: Arc<Notify>,
     /// How it waits.
     pub(crate) pace: Pace,
 }
@@ -141,16 +145,12 @@ pub(crate) fn run(settings: &Settings) -> Result<(), CourierError> {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(CourierError::Start)?;
         let mut tasks = start(store, settings)?;
         tell_systemd(&[NotifyState::Ready]);
-        let mut watchdog = tokio::time::interval(watchdog_interval());
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = watchdog.tick() => tell_systemd(&[NotifyState::Watchdog]),
-                ended = tasks.join_next() => {
-                    let why = ended.map_or("none is left".to_owned(), |e| format!("{:?}", e.err()));
-                    return Err(CourierError::Ended(why));
-                }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            ended = tasks.join_next() => {
+                let why = ended.map_or("none is left".to_owned(), |e| format!("{:?}", e.err()));
+                return Err(CourierError::Ended(why));
             }
         }
         tell_systemd(&[NotifyState::Stopping]);
@@ -170,6 +170,7 @@ pub(crate) fn start(store: Store, settings: &Settings) -> Result<JoinSet<()>, Co
         shipments: Arc::new(Newest::new(1)),
         want_update: Arc::new(Notify::new()),
         want_high_water: Arc::new(Notify::new()),
+        awake: Arc::new(Notify::new()),
         pace: settings.pace,
     };
     let mut tasks = JoinSet::new();
@@ -178,17 +179,28 @@ pub(crate) fn start(store: Store, settings: &Settings) -> Result<JoinSet<()>, Co
     tasks.spawn(stream::poll_on_demand(shared.clone()));
     tasks.spawn(upload::acknowledgements(shared.clone()));
     tasks.spawn(upload::records(shared.clone()));
+    tasks.spawn(tell_that_it_lives(shared.awake.clone()));
     tasks.spawn(renewal::run(store, broker_sender, shared));
     Ok(tasks)
+}
+
+/// Tells systemd's watchdog, for ever; where it can, when something else has woken the courier.
+async fn tell_that_it_lives(awake: Arc<Notify>) {
+    let Some(bound) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
+    let mut rounds = Rounds::new(Instant::now(), Some(bound));
+    loop {
+        if rounds.take(Instant::now()).is_some() {
+            tell_systemd(&[NotifyState::Watchdog]);
+        }
+        tokio::select! {
+            () = awake.notified() => {}
+            () = tokio::time::sleep_until(rounds.next()) => {}
+        }
+    }
 }
 
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "systemd was not told");
     }
-}
-
-/// A third of what systemd allows; hourly where it watches nothing.
-fn watchdog_interval() -> Duration {
-    sd_notify::watchdog_enabled().map_or(Duration::from_hours(1), |limit| limit / 3)
 }

@@ -93,6 +93,7 @@ async fn once(shared: &mut Shared, heard: &mut bool) -> StreamEnd {
                 Err(error) => return error.into(),
             },
         };
+        shared.awake.notify_one();
         for event in events {
             *heard = true;
             has_update |= event.name == "update";

@@ -9,8 +9,9 @@ use stint_grant::time::UnixTime;
 use stint_log::record::Event;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
+use super::changes::{Changed, Changes};
 use super::clients::{self, Message};
 use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
@@ -18,15 +19,12 @@ use super::warden::{Courier, Warden};
 use super::warnings::Warnings;
 use super::{report, time};
 use crate::journal::Recorder;
+use crate::rhythm::{Retry, Round, Rounds};
 
 /// Records are committed together, at most so long after the first.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
-/// How often configuration is looked at, and what failed is tried again.
-const ROUND: Duration = Duration::from_secs(2);
-/// Every so many rounds everything is made to be as it should, whether or not anything was heard.
-const ROUNDS_TO_RECONCILE: u32 = 30;
-/// Every so many rounds a record is written though nothing happened, so that silence shows.
-const ROUNDS_TO_HEARTBEAT: u32 = 150;
+/// What belongs together, such as all files of PAM's, is changed within this time and looked at once.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// The status file is written at most this often.
 const STATUS_AFTER: Duration = Duration::from_millis(200);
 /// What may wait for the loop.
@@ -44,21 +42,34 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut rounds = interval(ROUND);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut alive =
-        interval(sd_notify::watchdog_enabled().map_or(Duration::from_secs(10), |bound| bound / 3));
-    let mut round: u32 = 0;
+    let mut rounds = Rounds::new(Instant::now(), sd_notify::watchdog_enabled());
+    let mut retry = Retry::default();
+    let mut changes = Changes::new(&warden.paths);
+    // What changed before it was watched is found by the first round, which is due at once.
+    let mut unseen = Changed::default();
+    let mut look_at: Option<Instant> = None;
     let mut commit_at: Option<Instant> = None;
     let mut status_at: Option<Instant> = None;
+    let mut shown = None;
     let mut mode_told = None;
 
     notify(&[NotifyState::Ready]);
     loop {
         deadline.set(next_deadline(warden))?;
+        // At rest the loop is not woken once more only to show what it has just heard.
+        let mut shows_now = false;
         tokio::select! {
             message = heard.recv() => match message {
-                Some(message) => hear(warden, message).await,
+                Some(message) => {
+                    // Whether somebody armed or disarmed the host a moment ago: asked before anything depends on it.
+                    unseen = unseen.and(changes.take());
+                    if message.depends_on_mode() && (unseen.config || changes.is_blind()) {
+                        warden.look_at_config().await;
+                        unseen.config = false;
+                    }
+                    shows_now = matches!(message, Message::CourierSays { .. });
+                    hear(warden, message).await;
+                }
                 None => break,
             },
             woken = deadline.reached() => {
@@ -70,25 +81,36 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                 warden.clock_set().await;
             }
             () = at(commit_at), if commit_at.is_some() => {
-                // What fails stays pending, and the next round tries again.
+                // What fails stays pending and is tried again.
                 let _ = warden.commit();
                 commit_at = None;
                 warden.serve_courier();
                 continue;
             }
             () = at(status_at), if status_at.is_some() => {
-                status_at = None;
+                (status_at, shown) = (None, Some(Instant::now()));
                 report::write(warden);
                 continue;
             }
-            _ = rounds.tick() => {
-                round = round.wrapping_add(1);
-                one_round(warden, round).await;
-            }
-            _ = alive.tick() => {
-                notify(&[NotifyState::Watchdog]);
+            heard = changes.heard() => {
+                heard?;
+                unseen = unseen.and(changes.take());
+                if !unseen.is_nothing() {
+                    look_at = look_at.or(Some(Instant::now() + LOOK_AFTER));
+                }
                 continue;
             }
+            () = at(look_at), if look_at.is_some() => {
+                look_at = None;
+                let changed = std::mem::take(&mut unseen);
+                changes.mend();
+                look(warden, changed).await;
+            }
+            () = at(retry.next()), if retry.next().is_some() => {
+                retry.begin();
+                try_again(warden, &mut changes).await;
+            }
+            () = sleep_until(rounds.next()) => {}
             _ = hangup.recv() => {
                 notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]);
                 warden.look_at_config().await;
@@ -97,11 +119,22 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
+        if let Some(round) = rounds.take(Instant::now()) {
+            changes.mend();
+            one_round(warden, round).await;
+            notify(&[NotifyState::Watchdog]);
+        }
+        retry.look(Instant::now(), has_failed(warden, &changes));
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
             commit_at = commit_at.or(Some(Instant::now() + COMMIT_AFTER));
         }
-        status_at = status_at.or(Some(Instant::now() + STATUS_AFTER));
+        if shows_now && shown.is_none_or(|shown: Instant| shown.elapsed() >= STATUS_AFTER) {
+            (status_at, shown) = (None, Some(Instant::now()));
+            report::write(warden);
+        } else {
+            status_at = status_at.or(Some(Instant::now() + STATUS_AFTER));
+        }
         if mode_told != Some(warden.mode) {
             mode_told = Some(warden.mode);
             let line = report::one_line(warden);
@@ -145,28 +178,62 @@ async fn hear(warden: &mut Warden, message: Message) {
             let said = warden.register(*register, peer_pid).await;
             // Whoever asked may be gone; PID 1 holds the limit of what opened all the same.
             let _ = answer.send(said);
+            warden.enforcer.doubt_login(peer_pid);
         }
         Message::Decision(note) => warden.note_decision(*note),
     }
 }
 
-/// Looks at the configuration, tries again what failed, and from time to time makes everything be as it should.
-async fn one_round(warden: &mut Warden, round: u32) {
-    warden.look_at_config().await;
-    if !warden.keeper.is_written()
-        || warden.keeper.fault().is_some()
-        || round.is_multiple_of(ROUNDS_TO_RECONCILE)
-    {
-        warden.time_passed().await;
+/// Looks at what somebody has changed.
+async fn look(warden: &mut Warden, changed: Changed) {
+    if changed.config {
+        warden.look_at_config().await;
     }
-    if warden.faults.sudo.is_some() || round.is_multiple_of(ROUNDS_TO_RECONCILE) {
-        warden.read_clocks();
+    if changed.module {
         warden.look_at_module();
+    }
+    if changed.drop_ins {
+        warden.read_clocks();
         warden.reconcile_drop_ins();
     }
-    if round.is_multiple_of(ROUNDS_TO_HEARTBEAT) {
-        warden.read_clocks();
+}
+
+/// Makes everything be as it should, whether or not anything was heard.
+async fn one_round(warden: &mut Warden, round: Round) {
+    warden.look_at_config().await;
+    warden.time_passed().await;
+    warden.look_at_module();
+    warden.reconcile_drop_ins();
+    if round.heartbeat {
         warden.journal.record(Event::Heartbeat {});
+    }
+}
+
+/// Whether anything is to be tried again.
+fn has_failed(warden: &Warden, changes: &Changes) -> bool {
+    !warden.keeper.is_written()
+        || warden.keeper.fault().is_some()
+        || warden.faults.sudo.is_some()
+        || warden.journal.fault().is_some()
+        || warden.enforcer.doubts_limits()
+        || changes.is_blind()
+}
+
+/// Tries again what has failed, and looks for itself where it cannot hear.
+async fn try_again(warden: &mut Warden, changes: &mut Changes) {
+    if changes.is_blind() {
+        changes.mend();
+        look(warden, Changed::EVERYTHING).await;
+    }
+    if !warden.keeper.is_written() || warden.keeper.fault().is_some() {
+        warden.time_passed().await;
+    }
+    if warden.faults.sudo.is_some() {
+        warden.read_clocks();
+        warden.reconcile_drop_ins();
+    }
+    if warden.enforcer.doubts_limits() {
+        warden.settle_limits().await;
     }
     if warden.journal.fault().is_some() {
         let _ = warden.commit();

@@ -7,9 +7,10 @@
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
 //! - outside: [`sudoers`], [`sessions`], [`systemd`];
-//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
+mod changes;
 mod clients;
 mod config;
 mod event_loop;

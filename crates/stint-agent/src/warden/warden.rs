@@ -120,7 +120,6 @@ impl Warden {
     }
 
     async fn take_update(&mut self, update: HostUpdate) {
-        self.look_at_mode().await;
         let Some(reading) = self.read_clocks() else { return };
         if let Some(cause) = self.faults.machine.clone() {
             self.tell_courier(ToCourier::Refused(cause));
@@ -246,7 +245,6 @@ impl Warden {
 
     /// A session that opens. What cannot be recorded may not be elevated.
     pub(super) async fn register(&mut self, register: Register, peer_pid: u32) -> RegisterAnswer {
-        self.look_at_mode().await;
         let no_record = || RegisterAnswer {
             ok: false,
             message:
@@ -326,13 +324,6 @@ impl Warden {
         self.time_passed().await;
     }
 
-    /// Whether somebody armed or disarmed the host a moment ago: asked before anything depends on it.
-    async fn look_at_mode(&mut self) {
-        if config::mode(&self.paths) != self.mode {
-            self.look_at_config().await;
-        }
-    }
-
     /// PAM skips a module whose file is missing, so that an accident locks nobody out; then the gate is open, and people must hear of it.
     pub(super) fn look_at_module(&mut self) {
         let missing = self.mode != Mode::Inert && !crate::commands::arm::facts::module_is_there();
@@ -382,7 +373,17 @@ impl Warden {
         if begins_to_enforce {
             let at = self.moment(&reading);
             self.enforcer.end_unpermitted(self.keeper.live(), at, &mut self.journal).await;
+            // While the host observed, PID 1 was given nothing to end.
+            self.enforcer.doubt_all_logins();
+            self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
         }
+    }
+
+    /// Makes PID 1's limits right where that is in doubt.
+    pub(super) async fn settle_limits(&mut self) {
+        let Some(reading) = self.read_clocks() else { return };
+        let at = self.moment(&reading);
+        self.enforcer.settle_limits(self.keeper.live(), at, &mut self.journal).await;
     }
 
     pub(super) fn config_is_malformed(&mut self, cause: &str) {

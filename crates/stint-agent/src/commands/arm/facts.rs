@@ -17,7 +17,7 @@ use crate::warden::{files, keys, time, trust};
 /// Where the package puts the PAM profiles.
 const PROFILES: &str = "/usr/share/pam-configs";
 /// Where PAM looks for modules, by distribution.
-const MODULE_FOLDERS: &[&str] = &[
+pub(crate) const MODULE_FOLDERS: &[&str] = &[
     "/lib/x86_64-linux-gnu/security",
     "/usr/lib/x86_64-linux-gnu/security",
     "/lib/aarch64-linux-gnu/security",

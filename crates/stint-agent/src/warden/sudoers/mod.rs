@@ -14,4 +14,5 @@ mod reconcile;
 mod render;
 pub(crate) mod tickets;
 
+pub(crate) use plan::is_ours;
 pub(crate) use reconcile::{Refusals, SudoersError, reconcile};

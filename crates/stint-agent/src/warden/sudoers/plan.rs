@@ -49,7 +49,7 @@ pub(super) enum Why {
 }
 
 /// Whether a name is one that this module answers for. All others in the folder are not touched.
-pub(super) fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     grant_of(name).is_some() || is_temporary(name)
 }
 

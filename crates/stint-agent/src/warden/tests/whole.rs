@@ -373,3 +373,22 @@ async fn a_host_that_is_not_enrolled_does_not_start_and_says_what_to_do() {
         start::start(Paths::under(dir.path()), Ok(Sha256Hex::of(b"m"))).await.map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("stintd enroll"), "{error}");
 }
+
+#[tokio::test]
+async fn an_edit_of_host_toml_and_of_the_mode_is_taken_when_it_is_made() {
+    let host = installed();
+    for folder in [&host.paths.etc, &host.paths.pam, &host.paths.sudoers] {
+        files::ensure_dir(folder, 0o755).unwrap();
+    }
+    std::fs::write(host.paths.pam.join("common-account"), "account required pam_stint.so account\n").unwrap();
+    files::replace(&host.paths.mode(), b"observe\n", 0o644).unwrap();
+    host.run(async {
+        // The round that is made at the start is over.
+        host.status_where(|status| status.mode == "observe").await;
+        files::replace(&host.paths.host_config(), b"[ceiling]\nmax_window = ten\n", 0o644).unwrap();
+        host.status_where(|status| status.faults.iter().any(|f| f.contains("host.toml, line 2"))).await;
+        std::fs::remove_file(host.paths.pam.join("common-account")).unwrap();
+        host.status_where(|status| status.mode == "inert").await;
+    })
+    .await;
+}

@@ -5,6 +5,7 @@ mod compile;
 mod ends;
 mod gate;
 mod report;
+mod rest;
 mod sudo;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,6 +22,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if runs("revoke") {
         ends::revocation()?;
+    }
+    if runs("rest") {
+        rest::run()?;
     }
     Ok(())
 }
