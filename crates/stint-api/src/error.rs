@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{message}")]
 pub struct ApiError {
-    /// A stable short word: `not-found`, `bad-input`, `denied`, `conflict`, `unauthenticated`, `unavailable`, `internal`.
+    /// A stable short word: `not-found`, `bad-input`, `denied`, `conflict`, `unauthenticated`, `unavailable`, `busy` (try
+    /// again after what `Retry-After` says), `internal`.
     pub code: String,
     /// What happened, to what.
     pub message: String,

@@ -121,6 +121,9 @@ pub struct HostUpdate {
     pub pulse: String,
 }
 
+/// The largest update, in bytes of JSON. The broker makes none that is larger, and every step on the host takes one of this size.
+pub const MAX_UPDATE_BYTES: usize = 60 * 1024 * 1024;
+
 /// A review as it travels to a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

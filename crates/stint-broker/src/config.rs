@@ -32,6 +32,12 @@ pub struct Config {
     /// The longest window that an entitlement of the catalog may have, extensions included.
     #[serde(default = "default_window", deserialize_with = "length")]
     pub max_window: Seconds,
+    /// How many connections may be open at once. Half of them are kept for hosts.
+    #[serde(default = "default_connections")]
+    pub max_connections: u32,
+    /// How often a connection is asked whether it lives, and how long it may take to answer.
+    #[serde(default = "default_keep_alive", deserialize_with = "length")]
+    pub keep_alive: Seconds,
 }
 
 fn default_pulse() -> Seconds {
@@ -42,6 +48,13 @@ fn default_validity() -> Seconds {
 }
 fn default_window() -> Seconds {
     Seconds(24 * 3600)
+}
+
+fn default_connections() -> u32 {
+    8192
+}
+fn default_keep_alive() -> Seconds {
+    Seconds(10)
 }
 
 /// `"20s"`, `"1h 30m"`.
@@ -112,6 +125,15 @@ impl Config {
         }
         if self.max_window > LONGEST_WINDOW {
             return Err(wrong("max_window", "at most 7d"));
+        }
+        if !(64..=1_000_000).contains(&self.max_connections) {
+            return Err(wrong(
+                "max_connections",
+                "64 to 1000000, and no more than the unit's LimitNOFILE leaves room for",
+            ));
+        }
+        if !(Seconds(1)..=Seconds(60)).contains(&self.keep_alive) {
+            return Err(wrong("keep_alive", "1s to 1m"));
         }
         Ok(())
     }

@@ -2,8 +2,12 @@
 
 use axum::Json;
 use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use stint_api::ApiError;
+
+/// After how many seconds a call that was refused for want of room is worth another try.
+const BUSY_FOR: &str = "2";
 
 /// Why a call was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +27,7 @@ enum Code {
     Conflict,
     Unauthenticated,
     Unavailable,
+    Busy,
     Internal,
 }
 
@@ -57,6 +62,10 @@ impl Problem {
     pub fn unavailable(message: impl Into<String>, next: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, message, next)
     }
+    /// Too much at once: the same call is taken a moment later.
+    pub fn busy(message: impl Into<String>, next: impl Into<String>) -> Self {
+        Self::new(Code::Busy, message, next)
+    }
     /// A fault of the broker's own. What happened goes to its log, not to the caller.
     pub fn internal(what: impl std::fmt::Display) -> Self {
         tracing::error!("{what}");
@@ -81,6 +90,7 @@ impl Code {
             Self::Conflict => "conflict",
             Self::Unauthenticated => "unauthenticated",
             Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
             Self::Internal => "internal",
         }
     }
@@ -91,7 +101,7 @@ impl Code {
             Self::Denied => StatusCode::FORBIDDEN,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -101,7 +111,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
         let error = ApiError { code: self.code.word().to_owned(), message: self.message, next: self.next };
-        (status, Json(error)).into_response()
+        let retry = (self.code == Code::Busy).then_some([(RETRY_AFTER, BUSY_FOR)]);
+        (status, retry, Json(error)).into_response()
     }
 }
 
@@ -118,7 +129,7 @@ impl From<sqlx::Error> for Problem {
                     "make room on the broker's data directory, then try again",
                 )
             }
-            Some(5) => Self::unavailable("the broker's database is busy", "try again"),
+            Some(5) => Self::busy("the broker's database is busy", "try again in a moment"),
             _ => Self::internal(format_args!("database: {error}")),
         }
     }

@@ -3,6 +3,9 @@
 /// The most bytes of one event, its lines included. As long as the longest line to the warden, less what wraps it there.
 pub(crate) const MAX_EVENT_BYTES: usize = crate::wire::MAX_LINE_BYTES - 1024;
 
+// What the broker may send goes through.
+const _: () = assert!(stint_api::hosts::MAX_UPDATE_BYTES < MAX_EVENT_BYTES);
+
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {

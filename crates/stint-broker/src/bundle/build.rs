@@ -15,7 +15,7 @@ use crate::grant::state::State;
 use crate::grant::store::Bundled;
 
 /// Endings of one account that a bundle tells of at most.
-const MOST_ENDINGS: usize = 64;
+pub const MOST_ENDINGS: usize = 64;
 
 /// All that a host's bundle depends on.
 pub struct Facts<'a> {

@@ -5,6 +5,7 @@
 
 pub mod build;
 mod publish;
+pub mod size;
 pub mod store;
 
 use stint_api::hosts::HostUpdate;

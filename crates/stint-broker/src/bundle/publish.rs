@@ -7,6 +7,7 @@ use stint_grant::ids::HostName;
 use stint_grant::time::Seconds;
 
 use crate::bundle::build::{self, Facts};
+use crate::bundle::size;
 use crate::bundle::store::{self, New};
 use crate::error::{Outcome, Problem};
 use crate::grant;
@@ -20,7 +21,7 @@ use crate::trust::{self, Trust};
 /// Hosts in one transaction.
 const AT_ONCE: usize = 50;
 /// How long a denial can still name how a grant ended.
-const ENDINGS: i64 = 24 * 3600;
+pub(super) const ENDINGS: i64 = 24 * 3600;
 /// A bundle is made anew after this, so that old endings leave it and its end moves on.
 const AGE: i64 = 12 * 3600;
 
@@ -79,6 +80,8 @@ async fn make(app: &App, change: &mut Change, trust: &Trust, name: &str) -> Outc
     };
     let epoch = i64::try_from(trust.root.epoch).map_err(Problem::internal)?;
     let built = build::build(facts, &app.keys.bundle)?;
+    let others = trust.roots.iter().chain(&trust.roster).map(String::len).sum();
+    size::check(&built, &reviews, others)?;
     Ok(New {
         host: name.to_owned(),
         epoch,

@@ -6,15 +6,16 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stint_api::grants::{Extend, GrantView, Revoke};
-use stint_grant::bundle::{MAX_GRANTS_PER_USER, MAX_SHARD_BYTES};
 use stint_grant::time::Seconds;
 use utoipa::IntoParams;
 
+use crate::bundle::size::refuse_too_large;
 use crate::error::{Outcome, Problem};
 use crate::grant::state::{Grant, Refusal, State as GrantState};
 use crate::grant::{effect, store};
 use crate::identity::{Caller, Role};
 use crate::lock;
+use crate::request;
 use crate::review;
 use crate::server::{App, Asked, Body, plain_line, wait};
 use crate::store::Change;
@@ -77,7 +78,7 @@ pub(crate) async fn show(
         }
         Ok(view)
     };
-    Ok(Json(wait::newer(&app, waiting, load, |view| view.version).await?))
+    Ok(Json(wait::newer(&app, &caller.name, waiting, load, |view| view.version).await?))
 }
 
 fn in_words(refusal: Refusal) -> Problem {
@@ -137,26 +138,14 @@ pub(crate) async fn activate(
     let now = change.now;
     let grant = row.grant()?.activate(now.unix()).map_err(in_words)?;
     lock::refuse_locked_grant(change.conn(), &id, now).await?;
-    for host in store::hosts(change.conn(), &id).await? {
-        lock::refuse_locked_host(change.conn(), &host, now).await?;
-        let (count, bytes) = store::load_of(change.conn(), &row.account, &host).await?;
-        refuse_full_shard(&row.account, &host, count, bytes)?;
+    let hosts = store::hosts(change.conn(), &id).await?;
+    for host in &hosts {
+        lock::refuse_locked_host(change.conn(), host, now).await?;
     }
+    let request = request::store::get(change.conn(), &id).await?;
+    refuse_too_large(&mut change, &row.account, &hosts, &request.terms).await?;
     let detail = json!({ "from": grant.from, "until": grant.until });
     settle(change, &caller, &row, &grant, ("grant.activated", None, detail)).await
-}
-
-/// A shard that grew too large would be refused by its host as a whole: half of both limits is kept free.
-fn refuse_full_shard(account: &str, host: &str, count: i64, bytes: i64) -> Outcome<()> {
-    let full = count.unsigned_abs() >= MAX_GRANTS_PER_USER as u64 / 2
-        || bytes.unsigned_abs() >= MAX_SHARD_BYTES as u64 / 4;
-    if full {
-        return Err(Problem::conflict(
-            format!("{account} has {count} active grants on {host}: no more fit"),
-            "end some of them first: `stint grant end`",
-        ));
-    }
-    Ok(())
 }
 
 /// Gives a grant back early.

@@ -4,6 +4,7 @@ use stint_api::grants::GrantView;
 use stint_grant::terms::CheckedTerms;
 use stint_grant::time::{Seconds, UnixTime};
 
+use crate::bundle::size::Load;
 use crate::error::{Outcome, Problem};
 use crate::grant::effect;
 use crate::grant::state::{Grant, State};
@@ -144,15 +145,27 @@ pub async fn overdue(conn: &mut Conn, now: i64) -> Outcome<Vec<Row>> {
     .await?)
 }
 
-/// How many grants an account has active on a host, and the bytes of their terms.
-pub async fn load_of(conn: &mut Conn, account: &str, host: &str) -> Outcome<(i64, i64)> {
+/// What an account has active on a host, or all accounts.
+pub async fn load_of(conn: &mut Conn, account: Option<&str>, host: &str) -> Outcome<Load> {
     Ok(sqlx::query_as(
-        "SELECT count(*), coalesce(sum(length(r.terms)), 0) FROM access_grant g
+        "SELECT count(*) AS grants, coalesce(sum(octet_length(r.terms)), 0) AS bytes FROM access_grant g
          JOIN grant_host h ON h.access_grant = g.id JOIN request r ON r.id = g.id
-         WHERE g.state = 'active' AND g.account = $1 AND h.host = $2",
+         WHERE g.state = 'active' AND ($1 IS NULL OR g.account = $1) AND h.host = $2",
     )
     .bind(account)
     .bind(host)
+    .fetch_one(conn)
+    .await?)
+}
+
+/// How many grants that are over a host's bundle may tell of.
+pub async fn endings_of(conn: &mut Conn, host: &str, since: i64) -> Outcome<i64> {
+    Ok(sqlx::query_scalar(
+        "SELECT count(*) FROM access_grant g JOIN grant_host h ON h.access_grant = g.id
+         WHERE h.host = $1 AND g.from_at IS NOT NULL AND g.state <> 'active' AND g.ended_at >= $2",
+    )
+    .bind(host)
+    .bind(since)
     .fetch_one(conn)
     .await?)
 }

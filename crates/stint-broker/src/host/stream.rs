@@ -20,6 +20,8 @@ use crate::host::hub::Connected;
 use crate::host::{PeerCertificate, PeerHost, store};
 use crate::server::{App, PeerAddress};
 
+/// Beside the time that a dead connection takes to be known as dead.
+const MARGIN: Duration = Duration::from_secs(1);
 /// How often the poll looks again while changes come faster than bundles are made.
 const LOOKS: u32 = 5;
 
@@ -53,17 +55,43 @@ pub(crate) async fn stream(
     Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
 ) -> Outcome<Sse<KeepAliveStream<ReceiverStream<Result<Event, Infallible>>>>> {
     app.publish().await?;
-    let (connected, replaced) = app.hub.connect(&host.name, from);
-    if let Some(other) = replaced {
-        tell_of_two(&app, &host.name, other, from).await?;
-    }
+    let connected = app.hub.connect(&host.name, from);
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
-        if let Err(problem) = push(&app, &certificate.unwrap_or_default(), connected, &sender).await {
+        let stream = Stream { certificate: certificate.unwrap_or_default(), from, to: sender };
+        if let Err(problem) = push(&app, &host.name, connected, &stream).await {
             tracing::warn!(host = host.name, %problem, "the stream ends; the host will come again");
         }
     });
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+/// A stream, and whom it goes to.
+struct Stream {
+    certificate: String,
+    from: SocketAddr,
+    to: Sender,
+}
+
+/// A newer stream took over. If this one still lives, two machines have the host's key. But one that was cut off looks alive until its
+/// connection has not answered for a while, and a host whose network was away comes back before that.
+async fn taken_over(app: &App, host: &str, older: &Stream, newer: SocketAddr) -> Outcome<()> {
+    let mut stopping = app.stopping();
+    let lives = older.from == newer || {
+        let twice = Duration::from_secs(app.config.keep_alive.0 * 2) + MARGIN;
+        tokio::select! {
+            () = older.to.closed() => false,
+            () = stopping.wait() => false,
+            () = tokio::time::sleep(twice) => true,
+        }
+    };
+    if lives {
+        tracing::warn!(host, older = %older.from, %newer, "two live streams of one host");
+        if app.hub.may_tell_of_two(host) {
+            return tell_of_two(app, host, older.from, newer).await;
+        }
+    }
+    Ok(())
 }
 
 async fn tell_of_two(app: &App, host: &str, other: SocketAddr, newest: SocketAddr) -> Outcome<()> {
@@ -77,7 +105,7 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
 /// Sends until the host is gone, its certificate does not count any more, a newer stream takes over, or the broker stops. Several
 /// changes while a slow host reads become one.
-async fn push(app: &App, certificate: &str, mut connected: Connected, to: &Sender) -> Outcome<()> {
+async fn push(app: &App, name: &str, mut connected: Connected, stream: &Stream) -> Outcome<()> {
     let mut pulses =
         tokio::time::interval_at(Instant::now() + app.config.pulse_every(), app.config.pulse_every());
     pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,12 +115,12 @@ async fn push(app: &App, certificate: &str, mut connected: Connected, to: &Sende
         connected.version.mark_unchanged();
         let now = app.clock.now().secs();
         // Asked each time: the host may have been enrolled anew since, on another machine.
-        let found = store::of_certificate(&mut *app.db.read().await?, certificate, now).await?;
+        let found = store::of_certificate(&mut *app.db.read().await?, &stream.certificate, now).await?;
         let Some(host) = found else { return Ok(()) };
         // What is behind waits for its bundle: a pulse now would make fresh what does not show the newest changes.
         if !host.is_behind() {
             let event = next_event(app, &host.name, &mut sent).await?;
-            if to.send(Ok(event)).await.is_err() {
+            if stream.to.send(Ok(event)).await.is_err() {
                 return Ok(());
             }
             app.hub.seen(&host.name, now);
@@ -100,9 +128,9 @@ async fn push(app: &App, certificate: &str, mut connected: Connected, to: &Sende
         tokio::select! {
             _ = pulses.tick() => {}
             _ = connected.version.changed() => {}
-            _ = connected.alive.changed() => return Ok(()),
+            newer = connected.newer.stream() => return taken_over(app, name, stream, newer).await,
             () = stopping.wait() => return Ok(()),
-            () = to.closed() => return Ok(()),
+            () = stream.to.closed() => return Ok(()),
         }
     }
 }

@@ -40,13 +40,16 @@ pub(crate) async fn sign_in(
     };
     // What is no name cannot be anybody's: no need to remember it.
     let Ok(name) = Principal::new(attempt.user.as_str()) else { return Err(wrong()) };
+    // Before the attempt is counted: who is turned away for want of room has not failed.
+    let ticket = password::queue()?;
     let now = app.clock.now();
     app.attempts
         .begin(name.as_str(), from.ip(), now.secs())
         .map_err(|seconds| waiting(name.as_str(), seconds))?;
     let found = store::find(&mut *app.db.read().await?, name.as_str()).await?;
     let stored = found.as_ref().map(|p| p.password.clone());
-    let password_is_right = password::verify(Zeroizing::new(attempt.password), stored).await?;
+    let password_is_right = password::verify(&ticket, Zeroizing::new(attempt.password), stored).await?;
+    drop(ticket);
     let Some(person) = found else { return Err(wrong()) };
     if !password_is_right {
         // Written down after the answer: how long it takes must not tell that there is such a person.
@@ -144,8 +147,10 @@ pub(crate) async fn change_password(
     password::check(&asked.new)?;
     let person = store::get(&mut *app.db.read().await?, &caller.name).await?;
     refuse_waiting(&person, app.clock.now().secs())?;
-    let right = password::verify(Zeroizing::new(asked.old), Some(person.password.clone())).await?;
-    let hash = password::hash(Zeroizing::new(asked.new)).await?;
+    let ticket = password::queue()?;
+    let right = password::verify(&ticket, Zeroizing::new(asked.old), Some(person.password.clone())).await?;
+    let hash = password::hash(&ticket, Zeroizing::new(asked.new)).await?;
+    drop(ticket);
     let mut change = caller.change(&app).await?;
     if !right {
         let lockout = store::get(change.conn(), &caller.name).await?.lockout().failed(change.now.secs());

@@ -69,7 +69,7 @@ pub(crate) async fn add(
 
 async fn fresh_secrets(app: &App, name: &str) -> Outcome<(NewUserSecrets, String)> {
     let password = random::password();
-    let hash = password::hash(password.clone()).await?;
+    let hash = password::hash(&password::queue()?, password.clone()).await?;
     let totp_secret = totp::new_secret();
     let totp_url = totp::url(&totp_secret, app.config.fleet.as_str(), name)?;
     let secrets =

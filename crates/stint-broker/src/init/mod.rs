@@ -222,7 +222,7 @@ async fn fill_database(
     let (name, fleet) = (plan.admin.as_str(), plan.fleet.as_str());
     let account = UserName::new(name).map_err(|e| InitError(format!("--admin: {e}")))?;
     let first_password = random::password();
-    let hash = password::hash(first_password.clone()).await?;
+    let hash = password::hash(&password::queue()?, first_password.clone()).await?;
     let totp_secret = totp::new_secret();
     let totp_url = totp::url(&totp_secret, fleet, name)?;
 

@@ -7,6 +7,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use stint_api::locks::{LockView, NewLock};
 
+use crate::bundle::size::MOST_LOCKS;
 use crate::error::{Outcome, Problem};
 use crate::grant::{self, effect};
 use crate::host;
@@ -68,6 +69,12 @@ pub(crate) async fn add(
     }
     let mut change = caller.change(&app).await?;
     check_target(change.conn(), &new, &caller).await?;
+    if store::count(change.conn()).await? >= MOST_LOCKS {
+        return Err(Problem::conflict(
+            format!("there are {MOST_LOCKS} locks already, and hosts take no more"),
+            "remove locks that are not needed any more (`stint lock ls`); disable people who left instead",
+        ));
+    }
     let since = change.now.secs();
     let lock = store::Row {
         id: random::id(),

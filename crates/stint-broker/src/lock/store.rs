@@ -76,6 +76,11 @@ pub async fn list(conn: &mut Conn) -> Outcome<Vec<Row>> {
     Ok(sqlx::query_as("SELECT * FROM access_lock ORDER BY since, id").fetch_all(conn).await?)
 }
 
+/// How many there are.
+pub async fn count(conn: &mut Conn) -> Outcome<i64> {
+    Ok(sqlx::query_scalar("SELECT count(*) FROM access_lock").fetch_one(conn).await?)
+}
+
 /// The lock that stands on something now.
 pub async fn current(conn: &mut Conn, kind: &str, target: &str, now: i64) -> Outcome<Option<Row>> {
     Ok(sqlx::query_as(

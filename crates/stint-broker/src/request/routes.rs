@@ -9,6 +9,7 @@ use stint_api::requests::{NewRequest, RequestView};
 use stint_grant::ids::{EntitlementName, GrantId, Principal, UserName};
 use utoipa::IntoParams;
 
+use crate::bundle::size::refuse_too_large;
 use crate::error::{Outcome, Problem};
 use crate::grant;
 use crate::host;
@@ -70,9 +71,10 @@ pub(crate) async fn create(
         }
         lock::refuse_locked_host(change.conn(), name.as_str(), now).await?;
     }
+    let hosts: Vec<String> = terms.hosts.iter().map(ToString::to_string).collect();
+    refuse_too_large(&mut change, terms.user.as_str(), &hosts, &text).await?;
     let id = terms.request.to_string();
     store::add(change.conn(), &terms, &text, &catalog.version, entitlement.reviews, now.secs()).await?;
-    let hosts: Vec<_> = terms.hosts.iter().map(ToString::to_string).collect();
     let detail = json!({
         "entitlement": terms.entitlement, "hosts": hosts, "terms": terms.digest(), "reviews": entitlement.reviews,
         "catalog": catalog.version, "reason": terms.reason, "ticket": terms.ticket,
@@ -137,7 +139,7 @@ pub(crate) async fn show(
         }
         Ok(view)
     };
-    Ok(Json(wait::newer(&app, waiting, load, |view| view.version).await?))
+    Ok(Json(wait::newer(&app, &caller.name, waiting, load, |view| view.version).await?))
 }
 
 /// Takes a request back before it is approved.

@@ -4,6 +4,7 @@ use stint_api::hosts::WireReview;
 use stint_api::requests::ReviewView;
 use stint_grant::review::{ReviewDecision, SignedReview};
 
+use crate::bundle::size::Load;
 use crate::error::{Outcome, Problem};
 use crate::store::Conn;
 
@@ -88,6 +89,18 @@ pub async fn for_host(conn: &mut Conn, host: &str) -> Outcome<Vec<WireReview>> {
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|(statement, signature)| WireReview { statement, signature }).collect())
+}
+
+/// The reviews of all grants that are active on a host, in numbers.
+pub async fn load_of(conn: &mut Conn, host: &str) -> Outcome<Load> {
+    Ok(sqlx::query_as(
+        "SELECT count(*) AS grants, coalesce(sum(octet_length(r.statement) + octet_length(r.signature)), 0) AS bytes
+         FROM review r JOIN access_grant g ON g.id = r.request JOIN grant_host h ON h.access_grant = g.id
+         WHERE h.host = $1 AND g.state = 'active'",
+    )
+    .bind(host)
+    .fetch_one(conn)
+    .await?)
 }
 
 /// The text in which a bundle's reviews are kept.

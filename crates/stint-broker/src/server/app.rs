@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::Outcome;
 use crate::host::Hub;
 use crate::identity::Attempts;
+use crate::server::Places;
 use crate::store::Db;
 use crate::trust::Trust;
 use crate::trust::ca::Ca;
@@ -63,6 +64,8 @@ pub struct Inner {
     pub keys: OnlineKeys,
     /// Who is connected.
     pub hub: Hub,
+    /// How much is held open.
+    pub places: Places,
     /// Attempts to sign in that did not succeed.
     pub attempts: Attempts,
     /// Bundles are made one round at a time.
@@ -90,6 +93,7 @@ impl App {
         catalog: Catalog,
     ) -> Self {
         Self(Arc::new(Inner {
+            places: Places::new(config.max_connections),
             config,
             db,
             clock,

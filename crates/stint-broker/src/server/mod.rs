@@ -4,6 +4,7 @@ mod app;
 mod background;
 mod extract;
 mod openapi;
+mod places;
 mod router;
 mod run;
 mod start;
@@ -12,5 +13,6 @@ pub mod wait;
 
 pub use app::{App, OnlineKeys};
 pub use extract::{Asked, Body, PeerAddress, Raw, plain_line};
+pub use places::Places;
 pub use run::{Running, run};
 pub use start::{Layout, StartError, open, reload_catalog};

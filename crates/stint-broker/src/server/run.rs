@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -17,13 +17,14 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 use crate::host::PeerCertificate;
-use crate::server::app::Stopping;
+use crate::server::places::Connection;
 use crate::server::router::router;
 use crate::server::{App, PeerAddress, StartError, background, tls};
 use crate::trust::ca;
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
-const PING: Duration = Duration::from_secs(10);
+/// Refused connections are told of at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How long calls may take to end when the broker stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -73,12 +74,18 @@ async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
     let router = router(app.clone());
     let mut stopping = app.stopping();
     let mut connections = JoinSet::new();
+    let mut refusals = Refusals::default();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => {
-                    connections.spawn(connection(acceptor.clone(), stream, from, router.clone(), app.stopping()));
-                }
+                Ok((stream, from)) => match app.places.connection(from.ip()) {
+                    Some(places) => {
+                        let open = Open { stream, from, places };
+                        connections.spawn(connection(app.clone(), acceptor.clone(), open, router.clone()));
+                    }
+                    // Closed at once: to let it wait would only hide that there is no room.
+                    None => refusals.tell(from),
+                },
                 Err(error) => {
                     // Out of file descriptors, for instance: others may end meanwhile.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -98,13 +105,34 @@ async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
     app.db.close().await;
 }
 
-async fn connection(
-    acceptor: TlsAcceptor,
+/// Connections that were refused for want of room, so that a flood of them does not flood the log.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Refusals {
+    fn tell(&mut self, from: SocketAddr) {
+        self.count += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            let refused = std::mem::take(&mut self.count);
+            tracing::warn!(refused, last = %from, "no room for more connections: see max_connections in broker.toml");
+            self.told = Some(Instant::now());
+        }
+    }
+}
+
+/// A connection that was accepted, and what it takes up.
+struct Open {
     stream: TcpStream,
     from: SocketAddr,
-    router: Router,
-    mut stopping: Stopping,
-) {
+    places: Connection,
+}
+
+async fn connection(app: App, acceptor: TlsAcceptor, open: Open, router: Router) {
+    let Open { stream, from, mut places } = open;
+    let mut stopping = app.stopping();
     let _ = stream.set_nodelay(true);
     let stream = match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
@@ -112,6 +140,11 @@ async fn connection(
         Err(_) => return tracing::debug!(%from, "TLS took too long"),
     };
     let certificate = PeerCertificate(fingerprint(&stream));
+    if let Some(host) = &certificate.0
+        && !places.is_of_host(host)
+    {
+        return tracing::warn!(%from, certificate = host, "a host has too many connections: this one is closed");
+    }
     let service = router.map_request(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(certificate.clone());
         request.extensions_mut().insert(PeerAddress(from));
@@ -120,7 +153,8 @@ async fn connection(
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     // A host whose network went away is noticed, so that its next stream is no second one.
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
+    let ping = Duration::from_secs(app.config.keep_alive.0);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(ping).keep_alive_timeout(ping);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -133,6 +167,7 @@ async fn connection(
     if let Err(error) = ended {
         tracing::debug!(%from, error, "the connection broke");
     }
+    drop(places);
 }
 
 fn fingerprint(stream: &TlsStream<TcpStream>) -> Option<String> {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
-use crate::error::Outcome;
+use crate::error::{Outcome, Problem};
 use crate::server::App;
 
 /// How long a waiting call is held open.
@@ -20,20 +20,31 @@ pub struct Waiting {
 }
 
 /// Loads something again and again, each time that something changed in the database, until its version is above the one that the
-/// caller knows.
+/// caller knows. One person has a bounded number of such calls.
 pub async fn newer<T, F: Future<Output = Outcome<T>>>(
     app: &App,
+    caller: &str,
     waiting: Waiting,
     load: impl Fn() -> F,
     version: impl Fn(&T) -> u64,
 ) -> Outcome<T> {
     let until = Instant::now() + HOLD;
     let (mut changes, mut stopping) = (app.db.subscribe(), app.stopping());
+    let mut place = None;
     loop {
         changes.mark_unchanged();
         let found = load().await?;
         if waiting.wait_version.is_none_or(|known| version(&found) > known) {
             return Ok(found);
+        }
+        if place.is_none() {
+            place = app.places.waiting_call(caller);
+        }
+        if place.is_none() {
+            return Err(Problem::busy(
+                format!("{caller} has too many calls that wait for news"),
+                "end some of the commands that wait, then try again",
+            ));
         }
         tokio::select! {
             _ = changes.changed() => {}

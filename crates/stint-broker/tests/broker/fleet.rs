@@ -1,5 +1,6 @@
 //! A fleet for one test: made by `init`, served on a port of its own, and people who sign in.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -97,7 +98,15 @@ pub(crate) async fn start(data: &Data, clock: &Clock) -> Result<(App, Running), 
 
 impl Fleet {
     pub(crate) async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more lines in `broker.toml`.
+    pub(crate) async fn with(lines: &str) -> Self {
         let (data, clock) = (make().await, Clock::default());
+        let config = data.path.join("broker.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{text}{lines}\n")).unwrap();
         let (app, running) = start(&data, &clock).await.unwrap();
         Self { url: format!("https://{}", running.address), data, app, clock, running }
     }
@@ -114,6 +123,10 @@ impl Fleet {
     /// Leaves the running broker to itself, as a crash would: nothing is ended in order.
     pub(crate) fn abandon(self) -> (Data, Clock) {
         (self.data, self.clock)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.address
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

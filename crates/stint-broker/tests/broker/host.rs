@@ -1,5 +1,6 @@
 //! A host for tests: keys of its own, and it believes nothing that does not verify from the pinned root.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
@@ -29,6 +30,8 @@ pub(crate) struct TestHost {
     pub(crate) http: reqwest::Client,
     url: String,
     pin: Sha256Hex,
+    /// CA, certificate and key, as its disk has them.
+    tls: [String; 3],
 }
 
 /// What a host knows after it verified an update.
@@ -87,8 +90,17 @@ impl TestHost {
         let pin = Sha256Hex::new(token.root).unwrap();
         root::open_pinned(enrolled.roots[0].as_bytes(), &pin).unwrap();
         let ca = tls::PinnedCa::from_ca_pem(&enrolled.ca).unwrap();
-        let http = tls::client_with_certificate(&ca, &enrolled.certificate, &key.serialize_pem()).unwrap();
-        Ok(Self { name: enrolled.host, identity, http, url: fleet.url(""), pin })
+        let tls = [enrolled.ca, enrolled.certificate, key.serialize_pem()];
+        let http = tls::client_with_certificate(&ca, &tls[1], &tls[2]).unwrap();
+        Ok(Self { name: enrolled.host, identity, http, url: fleet.url(""), pin, tls })
+    }
+
+    /// Another machine with a copy of this one's disk, or the same one over a new connection, by way of `address`.
+    pub(crate) fn twin(&self, address: SocketAddr) -> Self {
+        let ca = tls::PinnedCa::from_ca_pem(&self.tls[0]).unwrap();
+        let http = tls::client_with_certificate(&ca, &self.tls[1], &self.tls[2]).unwrap();
+        let (name, identity, url) = (self.name.clone(), self.identity.clone(), format!("https://{address}"));
+        Self { name, identity, http, url, pin: self.pin.clone(), tls: self.tls.clone() }
     }
 
     /// The same host after the broker moved to another port.

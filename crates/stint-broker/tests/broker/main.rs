@@ -7,5 +7,6 @@ mod fleet;
 mod hardening;
 mod host;
 mod journal;
+mod limits;
 mod refusals;
 mod story;

@@ -27,7 +27,7 @@ pub(crate) fn check(what: &str, error: &ApiError, code: &str, words: &str) {
     assert!(error.next.as_deref().is_some_and(|n| !n.is_empty()), "{what}: no next step");
 }
 
-async fn alarms(fleet: &Fleet) -> Vec<String> {
+pub(crate) async fn alarms(fleet: &Fleet) -> Vec<String> {
     let conn = &mut *fleet.app.db.read().await.unwrap();
     let events = stint_broker::event::list(conn, 0, 10_000).await.unwrap();
     events.into_iter().map(|e| e.kind).filter(|k| k.starts_with("alarm.")).collect()
