@@ -61,3 +61,28 @@ fn what_sudo_su_to_somebody_else_started_dies_with_the_window() -> Tested {
     until("the command to be dead", Duration::from_secs(40), || !runs(host, "sleep 613"))?;
     Ok(())
 }
+
+#[test]
+fn what_root_moved_into_the_login_s_scope_dies_with_the_elevation_s_grant_and_the_login_goes_on() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    fleet.grant("web-login", "10m")?;
+    let root = fleet.grant("web-root", "10m")?;
+    let mut session = host.ssh_session("alice")?;
+    session.wait_for("stint: access until", BOUND)?;
+    // Root puts itself where the login's own processes are, and lets the sudo that it came from end.
+    session.type_line(
+        "login=$(sed -n s/^0:://p /proc/self/cgroup); sudo -n sh -c \"setsid sh -c 'echo \\$\\$ > /sys/fs/cgroup$login/cgroup.procs; \
+         exec sleep 614' & while ! pgrep -xf 'sleep 614'; do :; done\"; sleep 615 & echo mov''ed",
+    )?;
+    session.wait_for("moved", BOUND).inspect_err(|_| println!("{}", session.heard()))?;
+    let cgroups = cgroups_of(host, "sleep 614")?;
+    assert!(cgroups.contains("/session-"), "not in the login's scope: {cgroups}");
+
+    fleet.carol.run(&["grant", "revoke", &root, "--reason", "done", "--wait"])?;
+    until("what root left there to be dead", BOUND, || !runs(host, "sleep 614"))?;
+    assert!(runs(host, "sleep 615"), "the login's own process was ended as well");
+    session.type_line("echo still''here")?;
+    session.wait_for("stillhere", BOUND)?;
+    Ok(())
+}

@@ -20,7 +20,7 @@ use stint_log::record::{Ending, Event};
 use super::book::Session;
 use super::cgroup::{Killable, user_slice, within};
 use super::enforcer::{Enforcer, Moment, alarm, uid_of};
-use super::sweep::{self, Target};
+use super::sweep::{self, Spared, Target};
 use crate::journal::Recorder;
 use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
 use crate::warden::sudoers::tickets;
@@ -399,9 +399,17 @@ impl Enforcer {
     }
 
     /// The groups of sessions that go on.
-    fn spared(&self, due: &[Closing]) -> Vec<String> {
+    fn spared(&self, due: &[Closing]) -> Spared {
         let ending = |session: &&Session| due.iter().any(|closing| closing.sessions.contains(session));
-        self.sessions.iter().filter(|s| !ending(s)).filter_map(|s| s.cgroup.clone()).collect()
+        let mut spared = Spared::default();
+        for session in self.sessions.iter().filter(|session| !ending(session)) {
+            let groups = match session.kind {
+                SessionKind::Login => &mut spared.logins,
+                SessionKind::Elevation => &mut spared.elevations,
+            };
+            groups.extend(session.cgroup.clone());
+        }
+        spared
     }
 }
 

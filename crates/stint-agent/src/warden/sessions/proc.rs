@@ -41,6 +41,10 @@ impl Proc {
     pub(super) fn audit_session(&self, pid: u32) -> Option<u32> {
         self.number(pid, "sessionid")
     }
+    /// Its real uid.
+    pub(super) fn uid(&self, pid: u32) -> Option<u32> {
+        parse_uid(&self.read(pid, "status")?)
+    }
     /// Its control group in the unified hierarchy.
     pub(super) fn cgroup(&self, pid: u32) -> Option<String> {
         parse_cgroup(&self.read(pid, "cgroup")?).map(str::to_owned)
@@ -81,6 +85,11 @@ fn parse_stat(text: &str) -> Option<Stat> {
     })
 }
 
+/// The first of the four: real, effective, saved, of the file system. The line of the name comes before it, with newlines escaped.
+fn parse_uid(text: &str) -> Option<u32> {
+    text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// The line of the unified hierarchy; others are of cgroup v1.
 fn parse_cgroup(text: &str) -> Option<&str> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -106,6 +115,12 @@ mod tests {
         let sly = SLEEP.replace("(sleep)", "(x) Z 1 1 1 0 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1)");
         assert_eq!(parse_stat(&sly).unwrap().started, 987_654);
         assert_eq!(parse_stat(&sly).unwrap().state, 'S');
+    }
+
+    #[test]
+    fn the_real_uid_is_told_from_the_others() {
+        assert_eq!(parse_uid("Name:\tx\\nUid:\t7\t7\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\n"), Some(1000));
+        assert_eq!(parse_uid("Name:\tx\n"), None);
     }
 
     #[test]
