@@ -8,8 +8,8 @@ use stint_api::hosts::HostUpdate;
 
 /// Where the courier meets the warden (stream; root and group `stint`).
 pub(crate) const COURIER_SOCKET: &str = "/run/stint/courier.sock";
-/// The longest line, in bytes: an update with some thousand live grants, each on an account of its own.
-pub(crate) const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+/// The longest line, in bytes: the largest update that a broker makes, and what wraps it here.
+pub(crate) const MAX_LINE_BYTES: usize = stint_api::hosts::MAX_UPDATE_BYTES + 1024 * 1024;
 
 /// From the courier to the warden.
 #[derive(Debug, Serialize, Deserialize)]

@@ -92,5 +92,5 @@ async fn a_long_line_is_not_read_on_the_loop_s_thread() {
 async fn a_line_without_an_end_is_given_up_at_the_bound() {
     let (to, _heard) = mpsc::channel(4);
     let end = hear_courier(7, tokio::io::repeat(b'x'), &to).await;
-    assert_eq!(end, "a line of more than 16777216 bytes");
+    assert_eq!(end, format!("a line of more than {MAX_LINE_BYTES} bytes"));
 }

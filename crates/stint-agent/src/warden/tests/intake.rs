@@ -199,7 +199,7 @@ fn a_clock_behind_the_floor_takes_the_time_from_a_fresh_pulse() {
 }
 
 #[test]
-fn the_update_of_a_host_with_five_thousand_live_grants_fits_in_a_line() {
+fn the_update_of_a_host_with_five_thousand_live_grants_is_one_that_a_broker_makes() {
     let size = |accounts: usize| {
         let mut broker = broker();
         broker.shards.truncate(accounts);
@@ -207,5 +207,5 @@ fn the_update_of_a_host_with_five_thousand_live_grants_fits_in_a_line() {
         serde_json::to_vec(&broker.update()).unwrap().len()
     };
     let each = size(2) - size(1);
-    assert!(size(1) + 5000 * each < crate::wire::MAX_LINE_BYTES, "{each} bytes for each grant");
+    assert!(size(1) + 5000 * each < stint_api::hosts::MAX_UPDATE_BYTES, "{each} bytes for each grant");
 }
