@@ -57,6 +57,9 @@ enum Command {
         /// By the timer of `arm --rollback`: puts back what was before it, unless it was confirmed
         #[arg(long, hide = true)]
         rollback: bool,
+        /// At the start of a boot: only if its time is over or the host was rebooted; else its timer runs again
+        #[arg(long, hide = true, requires = "rollback")]
+        if_due: bool,
     },
     /// Show what is in force, what is wrong, and what to do
     Status {
@@ -143,8 +146,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             arm::run(&arm::Order { rollback: arguments.rollback, observe: arguments.observe })?;
         }
         Command::Confirm => arm::confirm()?,
-        Command::Disarm { rollback: false } => arm::disarm()?,
-        Command::Disarm { rollback: true } => arm::roll_back()?,
+        Command::Disarm { rollback: false, .. } => arm::disarm()?,
+        Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
         Command::CheckConfig { file } => check_config::run(&file)?,
     }

@@ -142,11 +142,19 @@ pub(crate) fn disarm() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts back what was before `arm --rollback`, unless it was confirmed meanwhile.
-pub(crate) fn roll_back() -> Result<(), Failure> {
+/// Puts back what was before `arm --rollback`, unless it was confirmed meanwhile. With `if_due` only once its time is over or in another
+/// boot; before that its timer is started again if it is gone.
+pub(crate) fn roll_back(if_due: bool) -> Result<(), Failure> {
     root_only("disarm --rollback")?;
     let paths = Paths::system();
     let _lock = lock(&paths)?;
+    if if_due
+        && let Ok(Some(record)) = rollback::read(&paths)
+        && !rollback::is_due(&paths, &record)
+    {
+        println!("It is not the time yet to put PAM back.");
+        return rollback::ensure_timer(record.left(boottime_ms()));
+    }
     // A record that cannot be read must not leave a host without a way in: the gate goes out of PAM.
     let before = match rollback::read(&paths) {
         Ok(None) => {

@@ -1,7 +1,7 @@
 //! The way back: a record of what was before, a timer of systemd's, and what happens after a reboot.
 //!
-//! The record is the truth: without it there is nothing to put back. The timer only says when. It does not outlive the boot, so the
-//! warden looks at the record when it starts. A mark under `/run` tells whether that is the same boot: the kernel's boot id looks
+//! The record is the truth: without it there is nothing to put back. The timer only says when. It does not outlive the boot, so a unit of
+//! its own looks at the record before anybody can log in (`stint-rollback-boot.service`), and the warden when it starts. A mark under `/run` tells whether that is the same boot: the kernel's boot id looks
 //! different inside and outside of a service's own mounts in a container.
 
 use std::time::Duration;
@@ -68,7 +68,8 @@ pub(crate) fn new_mark() -> Result<String, Failure> {
     Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
-fn is_due(paths: &Paths, record: &Record) -> bool {
+/// Whether it is to be put back now.
+pub(crate) fn is_due(paths: &Paths, record: &Record) -> bool {
     let mark = files::read(&mark_path(paths), 64).ok().flatten();
     let mark = mark.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
     record.is_due(mark, time::boottime_ms())
@@ -90,6 +91,17 @@ pub(crate) fn begin(paths: &Paths, record: &Record, after: Duration) -> Result<(
     files::replace_volatile(&mark_path(paths), record.mark.as_bytes(), 0o644).map_err(Failure::failed)?;
     files::replace(&path(paths), &bytes, 0o644).map_err(Failure::failed)?;
     stop_timer();
+    start_timer(after).inspect_err(|_| {
+        let _ = forget(paths);
+    })
+}
+
+/// Starts the timer anew if it does not run.
+pub(crate) fn ensure_timer(left: Duration) -> Result<(), Failure> {
+    if system::unit_state("stint-rollback.timer") == "active" { Ok(()) } else { start_timer(left) }
+}
+
+fn start_timer(after: Duration) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(|e| Failure::failed(format!("where stintd is: {e}")))?;
     let on_active = format!("--on-active={}s", after.as_secs());
     let started = system::must(
@@ -105,9 +117,7 @@ pub(crate) fn begin(paths: &Paths, record: &Record, after: Duration) -> Result<(
             "--rollback",
         ],
     );
-    started.map(|_| ()).inspect_err(|_| {
-        let _ = forget(paths);
-    })
+    started.map(drop)
 }
 
 /// Removes the record; from here on there is nothing to put back.
