@@ -1,7 +1,9 @@
 //! The catalog: what may be requested, from the administrator's TOML files, one entitlement in each.
 
 mod file;
+pub mod judge;
 mod load;
+mod rejudge;
 pub(crate) mod routes;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use stint_grant::time::Seconds;
 use crate::identity::Role;
 
 pub use load::load;
+pub use rejudge::rejudge;
 
 /// All entitlements.
 #[derive(Clone, Debug, Default)]

@@ -6,3 +6,6 @@ pub mod effect;
 pub(crate) mod routes;
 pub mod state;
 pub mod store;
+mod withdraw;
+
+pub use withdraw::withdraw;

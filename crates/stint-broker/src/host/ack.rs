@@ -69,12 +69,15 @@ pub(crate) async fn acknowledge(
             "look for a second broker, or a restored database",
         ));
     }
-    if store::get(change.conn(), &host.name).await?.ack_version.is_some_and(|newer| version < newer) {
-        // Late, or replayed by a courier: what a newer one said of the mode and of refusals stands.
+    let known = store::get(change.conn(), &host.name).await?;
+    if (Some(version), Some(ack.at)) < (known.ack_version, known.ack_at) {
+        // Late, or replayed by a courier: what a newer one said of the mode and of refusals stands. A host says more than one thing of
+        // one version, as when it begins to enforce; its own time tells which came last.
         return Ok(StatusCode::NO_CONTENT);
     }
     let now = change.now;
-    store::acknowledge(change.conn(), &host.name, version, &ack.mode, now.secs()).await?;
+    let said = store::Acknowledged { version, at: ack.at, mode: &ack.mode };
+    store::acknowledge(change.conn(), &host.name, &said, now.secs()).await?;
     let took_effect = effect::acknowledged(change.conn(), &host.name, version, now).await?;
     let refused: Vec<_> = ack.refused.iter().map(|r| (one_line(&r.grant), one_line(&r.cause))).collect();
     let mut grants = effect::refused(change.conn(), &host.name, &refused).await?;

@@ -29,6 +29,8 @@ pub struct Host {
     pub bundle_version: i64,
     /// The version that it acknowledged.
     pub ack_version: Option<i64>,
+    /// When it said so, by its own time.
+    pub ack_at: Option<i64>,
 }
 
 impl Host {
@@ -150,7 +152,7 @@ pub struct Joining<'a> {
 pub async fn enroll(conn: &mut Conn, name: &str, joining: &Joining<'_>, now: i64) -> Outcome<()> {
     sqlx::query("DELETE FROM host_certificate WHERE host = $1").bind(name).execute(&mut *conn).await?;
     sqlx::query(
-        "UPDATE host SET identity_key = $2, machine = $3, formats = $4, enrolled_at = $5, ack_version = NULL,
+        "UPDATE host SET identity_key = $2, machine = $3, formats = $4, enrolled_at = $5, ack_version = NULL, ack_at = NULL,
          mode = NULL WHERE name = $1",
     )
     .bind(name)
@@ -186,16 +188,25 @@ pub async fn of_certificate(conn: &mut Conn, sha256: &str, now: i64) -> Outcome<
     .await?)
 }
 
-/// Keeps an acknowledgement. Versions only rise.
-pub async fn acknowledge(conn: &mut Conn, name: &str, version: i64, mode: &str, now: i64) -> Outcome<()> {
-    sqlx::query(
-        "UPDATE host SET ack_version = max(coalesce(ack_version, 0), $2), mode = $3, last_seen = $4 WHERE name = $1",
-    )
-    .bind(name)
-    .bind(version)
-    .bind(mode)
-    .bind(now)
-    .execute(conn)
-    .await?;
+/// What an acknowledgement says of the host.
+pub struct Acknowledged<'a> {
+    /// The bundle's version.
+    pub version: i64,
+    /// When the host said so, by its own time.
+    pub at: i64,
+    /// Whether it enforces.
+    pub mode: &'a str,
+}
+
+/// Keeps an acknowledgement that is not behind the one before.
+pub async fn acknowledge(conn: &mut Conn, name: &str, said: &Acknowledged<'_>, now: i64) -> Outcome<()> {
+    sqlx::query("UPDATE host SET ack_version = $2, ack_at = $3, mode = $4, last_seen = $5 WHERE name = $1")
+        .bind(name)
+        .bind(said.version)
+        .bind(said.at)
+        .bind(said.mode)
+        .bind(now)
+        .execute(conn)
+        .await?;
     Ok(())
 }

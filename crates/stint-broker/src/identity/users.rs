@@ -7,6 +7,7 @@ use serde_json::json;
 use stint_api::people::{ChangeUser, NewUser, NewUserSecrets, UserView};
 use stint_grant::ids::{Principal, UserName};
 
+use crate::catalog;
 use crate::error::{Outcome, Problem};
 use crate::identity::{Caller, Person, Role, password, roles_from, session, store, totp};
 use crate::random;
@@ -77,7 +78,8 @@ async fn fresh_secrets(app: &App, name: &str) -> Outcome<(NewUserSecrets, String
     Ok((secrets, hash))
 }
 
-/// Changes a user's account, roles, or leave to sign in. All sessions of the user end.
+/// Changes a user's account, roles, or leave to sign in. All sessions of the user end, and so does what they hold or asked for and
+/// could not ask for any more: all of it, if they are disabled.
 #[utoipa::path(patch, path = "/v1/users/{name}", request_body = ChangeUser, responses((status = 200, body = UserView)))]
 pub(crate) async fn alter(
     State(app): State<App>,
@@ -110,6 +112,8 @@ pub(crate) async fn alter(
     let words: Vec<_> = roles.iter().map(|r| r.word()).collect();
     let detail = json!({ "account": account, "roles": words, "enabled": enabled });
     change.record(&caller.name, "user.changed", &name, detail).await?;
+    // In the same change: nobody who was disabled holds anything a moment longer.
+    catalog::rejudge(&mut change, &app.catalog(), &caller.name, Some(&name)).await?;
     let person = store::get(change.conn(), &name).await?;
     change.commit().await?;
     Ok(Json(view(&person)))

@@ -38,6 +38,8 @@ pub(crate) async fn create(
     caller: Caller,
     Body(asked): Body<NewRequest>,
 ) -> Outcome<Json<RequestView>> {
+    let mut change = caller.change(&app).await?;
+    // Read in its turn: a catalog that is taken out of force meanwhile judges what is open, and must see this.
     let catalog = app.catalog();
     let entitlement = EntitlementName::new(asked.entitlement.as_str())
         .ok()
@@ -49,7 +51,6 @@ pub(crate) async fn create(
                 "see what there is: `stint entitlement ls`",
             )
         })?;
-    let mut change = caller.change(&app).await?;
     let now = change.now;
     let asking = Asking {
         fleet: &app.config.fleet,

@@ -104,6 +104,18 @@ pub async fn overdue(conn: &mut Conn, now: i64) -> Outcome<Vec<String>> {
         .await?)
 }
 
+/// Requests of which something may still come, or comes now: pending, or with a live grant. Of one person, or of all.
+pub async fn open(conn: &mut Conn, person: Option<&str>) -> Outcome<Vec<Request>> {
+    Ok(sqlx::query_as(
+        "SELECT r.* FROM request r LEFT JOIN access_grant g ON g.id = r.id
+         WHERE (r.state = 'pending' OR g.state IN ('claimable', 'active')) AND ($1 IS NULL OR r.principal = $1)
+         ORDER BY r.created_at, r.id",
+    )
+    .bind(person)
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Which requests a list holds.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted<'a> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::catalog;
+use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::{Config, FileError};
 use crate::event;
@@ -115,6 +115,11 @@ pub async fn open(data: &Path, clock: Clock) -> Result<App, StartError> {
             "the root does not let these bundle and pulse keys sign: restore `keys` from the same backup as the database".to_owned(),
         ));
     }
+    // The catalog may have changed while the broker was down.
+    let mut change = db.change(clock.now()).await.map_err(other)?;
+    if catalog::rejudge(&mut change, &catalog, "broker", None).await.map_err(other)? > 0 {
+        change.commit().await.map_err(other)?;
+    }
     warn_of_the_end(trust.root.expires_at.0, clock.now().secs());
     Ok(App::new(config, db, clock, keys, trust, catalog))
 }
@@ -146,7 +151,7 @@ fn online_keys(layout: &Layout) -> Result<OnlineKeys, StartError> {
     })
 }
 
-/// Reads the catalog anew. A wrong one is told, and the old one stays.
+/// Reads the catalog anew, and ends what it does not allow any more. A wrong one is told, and the old one stays.
 pub async fn reload_catalog(app: &App, data: &Path) -> Result<(), StartError> {
     let layout = Layout::new(data);
     let catalog = catalog::load(&layout.catalog(), app.config.max_window).map_err(|mistakes| {
@@ -158,7 +163,9 @@ pub async fn reload_catalog(app: &App, data: &Path) -> Result<(), StartError> {
     let names: Vec<_> = catalog.entitlements.keys().collect();
     let detail = serde_json::json!({ "entitlements": names });
     change.record("broker", "catalog.loaded", &catalog.version, detail).await.map_err(other)?;
-    change.commit().await.map_err(other)?;
+    catalog::rejudge(&mut change, &catalog, "broker", None).await.map_err(other)?;
+    // In force before the turn ends: the next request is made by it, or was there to be judged.
+    let old = app.catalog();
     app.set_catalog(catalog);
-    Ok(())
+    change.commit().await.inspect_err(|_| app.set_catalog(Catalog::clone(&old))).map_err(other)
 }

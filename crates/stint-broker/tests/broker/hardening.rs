@@ -124,6 +124,22 @@ async fn an_old_acknowledgement_that_comes_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn of_two_acknowledgements_of_one_version_the_later_one_counts_whatever_comes_last() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.admin().await;
+    let web = fleet.enroll(&admin, "web-01").await;
+    let known = web.verify(&web.update().await);
+    let at = known.head.issued_at.0;
+    let mode = || async { admin.host("web-01").await.unwrap().mode.unwrap() };
+    web.ack_in(&known, &[], &web.identity, "enforce", at + 60).await.unwrap();
+    // From before it enforced, shown again by a courier.
+    web.ack_in(&known, &[], &web.identity, "observe", at + 59).await.unwrap();
+    assert_eq!(mode().await, "enforce");
+    web.ack_in(&known, &[], &web.identity, "observe", at + 61).await.unwrap();
+    assert_eq!(mode().await, "observe");
+}
+
+#[tokio::test]
 async fn a_grant_on_a_locked_host_is_not_extended() {
     let fleet = Fleet::new().await;
     let admin = fleet.admin().await;

@@ -142,6 +142,18 @@ impl TestHost {
         refused: &[(&str, &str)],
         key: &SigningKey,
     ) -> Result<(), ApiError> {
+        self.ack_in(known, refused, key, "enforce", known.head.issued_at.0).await
+    }
+
+    /// As the host says it in a mode, at a time of its own.
+    pub(crate) async fn ack_in(
+        &self,
+        known: &Known,
+        refused: &[(&str, &str)],
+        key: &SigningKey,
+        mode: &str,
+        at: i64,
+    ) -> Result<(), ApiError> {
         let refused = refused
             .iter()
             .map(|(grant, cause)| RefusedOnHost { grant: (*grant).to_owned(), cause: (*cause).to_owned() })
@@ -152,8 +164,8 @@ impl TestHost {
             version: known.head.version,
             head: known.head.digest().to_string(),
             refused,
-            mode: "enforce".to_owned(),
-            at: known.head.issued_at.0,
+            mode: mode.to_owned(),
+            at,
         };
         let body = dsse::sign_bytes(ACK_PAYLOAD_TYPE, &serde_json::to_vec(&ack).unwrap(), &[key]);
         answer(self.http.post(format!("{}/v1/host/ack", self.url)).body(body).send().await.unwrap()).await

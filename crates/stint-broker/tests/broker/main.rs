@@ -10,3 +10,4 @@ mod journal;
 mod limits;
 mod refusals;
 mod story;
+mod withdrawal;
