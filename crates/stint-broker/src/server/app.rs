@@ -11,11 +11,11 @@ use crate::bundle;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::error::Outcome;
+use crate::error::{Outcome, Problem};
 use crate::host::Hub;
 use crate::identity::Attempts;
 use crate::server::Places;
-use crate::store::Db;
+use crate::store::{Change, Db};
 use crate::trust::Trust;
 use crate::trust::ca::Ca;
 
@@ -121,6 +121,17 @@ impl App {
     /// After the catalog was read anew.
     pub fn set_catalog(&self, catalog: Catalog) {
         *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+    /// Commits a change, and then brings what is in memory in line with it. A task does both: a caller whose connection breaks meanwhile
+    /// cannot leave memory behind what is durable.
+    pub async fn commit_then(
+        &self,
+        change: Change,
+        then: impl FnOnce(&Self) + Send + 'static,
+    ) -> Outcome<()> {
+        let app = self.clone();
+        let task = tokio::spawn(async move { change.commit().await.map(|()| then(&app)) });
+        task.await.map_err(Problem::internal)?
     }
     /// Makes all bundles that are behind.
     pub async fn publish(&self) -> Outcome<()> {

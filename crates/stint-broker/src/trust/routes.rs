@@ -54,9 +54,8 @@ pub(crate) async fn publish_root(
     effect::touch_all(change.conn()).await?;
     let detail = json!({ "version": root.version, "epoch": root.epoch, "sha256": root::pin_of(next.envelope.as_bytes()) });
     change.record(&caller.name, "root.published", app.config.fleet.as_str(), detail).await?;
-    change.commit().await?;
     let answer = RootChain { envelopes: trust.roots.clone() };
-    app.set_trust(trust);
+    app.commit_then(change, |app| app.set_trust(trust)).await?;
     Ok(Json(answer))
 }
 
@@ -105,8 +104,7 @@ pub(crate) async fn publish_roster(
     let detail = json!({ "version": roster.version, "reviewers": names, "sha256": roster.digest() });
     change.record(&caller.name, "roster.published", app.config.fleet.as_str(), detail).await?;
     let trust = store::load(change.conn()).await?;
-    change.commit().await?;
-    app.set_trust(trust);
+    app.commit_then(change, |app| app.set_trust(trust)).await?;
     Ok(Json(document))
 }
 

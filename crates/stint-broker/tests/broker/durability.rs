@@ -1,7 +1,9 @@
 //! What stands before the broker starts, and what a crash cannot take.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use stint_broker::clock::Clock;
 use stint_broker::init;
 use stint_broker::server;
@@ -153,6 +155,25 @@ async fn a_change_whose_push_was_lost_is_in_the_first_bundle_after_the_start() {
     assert_eq!(bundle.version.unsigned_abs(), before.head.version + 1);
     assert!(bundle.shards().unwrap()[0].contains(&request.id));
     drop((held, running));
+}
+
+#[tokio::test]
+async fn what_was_published_counts_though_the_caller_was_cut_off_while_it_was_made_durable() {
+    let fleet = Fleet::new().await;
+    let mut change = fleet.app.db.change(fleet.app.clock.now()).await.unwrap();
+    let roster = fleet.roster(1, &[]).envelope;
+    stint_broker::trust::store::add_roster(change.conn(), 1, &roster).await.unwrap();
+    change.record("admin", "roster.published", "test", serde_json::json!({})).await.unwrap();
+    let trust = stint_broker::trust::store::load(change.conn()).await.unwrap();
+    let (told, has_told) = tokio::sync::oneshot::channel();
+    let publish = fleet.app.commit_then(change, move |app| {
+        app.set_trust(trust);
+        told.send(()).unwrap();
+    });
+    // As when the connection breaks: the call is begun, and dropped before it has come to its end.
+    assert!(publish.now_or_never().is_none());
+    tokio::time::timeout(Duration::from_secs(20), has_told).await.expect("in time").unwrap();
+    assert_eq!(fleet.app.trust().roster.as_ref(), Some(&roster));
 }
 
 #[tokio::test]
