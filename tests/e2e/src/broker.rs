@@ -50,8 +50,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Makes a broker with a catalog, and takes its offline keys away.
-    pub(crate) fn init(lab: &Lab, packages: &Packages, pulse_interval: &str) -> Result<Self, E2eError> {
+    /// Makes a broker with a catalog and more lines in `broker.toml`, and takes its offline keys away.
+    pub(crate) fn init(lab: &Lab, packages: &Packages, more: &str) -> Result<Self, E2eError> {
         let program = packages.unpack_broker(lab)?;
         let (data, offline) = (lab.dir().join("broker"), lab.dir().join("offline"));
         let passphrase = lab.dir().join("passphrase");
@@ -83,9 +83,7 @@ impl Broker {
         }
         let config = data.join("broker.toml");
         let toml = fs::read_to_string(&config).map_err(E2eError::file(&config))?;
-        let wanted = format!("pulse_interval = \"{pulse_interval}\"");
-        fs::write(&config, toml.replace("pulse_interval = \"20s\"", &wanted))
-            .map_err(E2eError::file(&config))?;
+        fs::write(&config, toml + more).map_err(E2eError::file(&config))?;
         fs::rename(data.join("take-away"), &offline).map_err(E2eError::file(&offline))?;
         Ok(Self {
             lab: lab.clone(),

@@ -31,13 +31,15 @@ pub struct Options {
     pub host_toml: String,
     /// `broker.toml`: how often a pulse goes out.
     pub pulse_interval: String,
+    /// `broker.toml`: how often a connection is probed.
+    pub keep_alive: String,
     /// Whether the host is armed and confirmed.
     pub armed: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_toml: HOST_TOML.into(), pulse_interval: "20s".into(), armed: true }
+        Self { host_toml: HOST_TOML.into(), pulse_interval: "20s".into(), keep_alive: "10s".into(), armed: true }
     }
 }
 
@@ -71,7 +73,11 @@ impl Fleet {
         let lab = Lab::new()?;
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
-        let broker = Broker::init(&lab, &packages, &options.pulse_interval)?;
+        let pace = format!(
+            "pulse_interval = \"{}\"\nkeep_alive = \"{}\"\n",
+            options.pulse_interval, options.keep_alive
+        );
+        let broker = Broker::init(&lab, &packages, &pace)?;
         broker.start()?;
 
         let person = |name: &str, signing: Signing| -> Result<Person, E2eError> {

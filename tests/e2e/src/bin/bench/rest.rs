@@ -16,16 +16,17 @@ const MINUTES: u64 = 2;
 
 /// Runs it.
 pub(crate) fn run() -> Done {
-    // How often a pulse comes is the broker's to say: the default, and the longest that leaves news fresh.
-    let mut cases = Vec::new();
-    for pulse_interval in ["20s"] {
-        cases.extend(at_rest(pulse_interval)?);
-    }
+    // How often a pulse and a probe of the connection come is the broker's to say: the defaults, and once a minute.
+    let default = Options::default();
+    let slow = Options { pulse_interval: "60s".into(), keep_alive: "60s".into(), ..Options::default() };
+    let mut cases = at_rest(&default)?;
+    cases.extend(at_rest(&slow)?);
     close("rest", &cases)
 }
 
-fn at_rest(pulse_interval: &str) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
-    let fleet = Fleet::with(&Options { pulse_interval: pulse_interval.into(), ..Options::default() })?;
+fn at_rest(options: &Options) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
+    let fleet = Fleet::with(options)?;
+    let pulse_interval = &options.pulse_interval;
     let host = &fleet.host;
     thread::sleep(SETTLING);
     let before = [switches(host, "warden")?, switches(host, "courier")?];
