@@ -63,7 +63,7 @@ enum CatalogCommand {
 enum RootCommand {
     /// Signs the root that follows the current one, with the same keys. Run it where the root key is, not here.
     Next {
-        /// The current root's envelope, as `GET /v1/root` gives it.
+        /// The current root, as `stint root export` writes it.
         #[arg(long)]
         current: PathBuf,
         /// The root key that was taken away.
@@ -78,7 +78,7 @@ enum RootCommand {
         /// Begin a new epoch: voids all bundles that are out, for instance after a restore.
         #[arg(long)]
         new_epoch: bool,
-        /// Where the next root is written. Publish it with `PUT /v1/root`.
+        /// Where the next root is written. Publish it with `stint root publish`.
         #[arg(long)]
         to: PathBuf,
     },
@@ -235,7 +235,7 @@ fn sign_next_root(command: &RootCommand) -> Result<(), String> {
     let renewal = Renewal { now: Clock::default().now().unix(), life: *valid_for, new_epoch: *new_epoch };
     let next = renew::next(&envelope, &key, renewal).map_err(|e| e.to_string())?;
     keys::write_secret(to, &next).map_err(|e| format!("{}: {e}", to.display()))?;
-    println!("The next root is in {}. Publish it: PUT /v1/root, by an administrator.", to.display());
+    println!("The next root is in {0}. An administrator publishes it: stint root publish {0}", to.display());
     Ok(())
 }
 

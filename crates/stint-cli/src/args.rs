@@ -10,8 +10,8 @@ pub(crate) use access::{
     ClassArg, CreateArgs, GrantCommand, LockAddArgs, LockCommand, RequestCommand, ReviewArgs, WaitArgs,
 };
 pub(crate) use admin::{
-    AuditCommand, AuditSource, EntitlementCommand, ExportArgs, HostCommand, JoinArgs, RosterCommand,
-    RosterSignArgs, UserCommand,
+    AuditCommand, AuditSource, EntitlementCommand, ExportArgs, HostCommand, JoinArgs, RootCommand,
+    RosterCommand, RosterSignArgs, UserCommand,
 };
 pub(crate) use sign_in::{LoginArgs, PasswordArgs};
 
@@ -59,6 +59,9 @@ pub(crate) enum Command {
     /// Users of the broker.
     #[command(subcommand)]
     User(UserCommand),
+    /// The fleet's root: who may sign what.
+    #[command(subcommand)]
+    Root(RootCommand),
     /// The signed list of reviewers.
     #[command(subcommand)]
     Roster(RosterCommand),
@@ -126,6 +129,14 @@ mod tests {
         let Command::Host(HostCommand::Join(args)) = cli.command else { panic!("another command") };
         assert_eq!(args.labels, [("role".into(), "web".into()), ("site".into(), "eu".into())]);
         assert!(parse("stint host join web-01 --label role").is_err());
+    }
+
+    #[test]
+    fn a_root_is_shown_exported_and_published() {
+        assert!(parse("stint root show").is_ok());
+        assert!(parse("stint root export --to root.json").is_ok());
+        assert!(parse("stint root publish next.json").is_ok());
+        assert!(parse("stint root publish").is_err());
     }
 
     #[test]

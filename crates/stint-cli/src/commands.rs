@@ -7,6 +7,7 @@ mod lock;
 mod people;
 mod request;
 mod review;
+mod root;
 mod roster;
 mod sign_in;
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Host(command) => hosts::run(command, output).await,
         Command::Entitlement(command) => people::entitlements(&command, output).await,
         Command::User(command) => people::users(command, output).await,
+        Command::Root(command) => root::run(command, output).await,
         Command::Roster(command) => roster::run(command, output).await,
         Command::Audit(command) => audit::run(command, output).await,
     }

@@ -123,10 +123,15 @@ impl Session {
 
     /// The newest root, walked from the pin; a failure if no root is pinned.
     pub(crate) async fn root(&self) -> Outcome<Verified<Root>> {
-        self.pinned_root().await?.ok_or_else(|| {
-            Failure::usage("no root is pinned, so the roster cannot be verified")
-                .next("stint login --root-pin HEX (printed by `stint-broker init`)")
-        })
+        self.pinned_root().await?.ok_or_else(no_pin)
+    }
+
+    /// The newest root and its text, walked from the pin, though it may have ended: to renew it.
+    pub(crate) async fn root_to_renew(&self) -> Outcome<(Verified<Root>, String)> {
+        let pin = self.profile.root_pin.as_ref().ok_or_else(no_pin)?;
+        let mut chain = self.client.roots().await?;
+        let newest = trust::walk_at_any_time(&chain.envelopes, pin)?;
+        Ok((newest, chain.envelopes.pop().unwrap_or_default()))
     }
 
     /// The id of the one request that begins as typed.
@@ -160,6 +165,11 @@ impl Session {
         }
         Err(ids::missing(&prefix, "grant"))
     }
+}
+
+fn no_pin() -> Failure {
+    Failure::usage("no root is pinned, so nothing that the fleet's keys signed can be verified")
+        .next("stint login --root-pin HEX (printed by `stint-broker init`)")
 }
 
 /// Everybody's list is for some roles only: whoever may not see it has seen all that there is for them.

@@ -3,7 +3,7 @@
 use stint_api::client::ClientError;
 use stint_api::hosts::{Enrolled, InviteHost};
 use stint_api::locks::NewLock;
-use stint_api::people::{NewUser, NextRoot, RootChain};
+use stint_api::people::{NewUser, NextRoot};
 use stint_api::tls;
 use stint_api::token::JoinToken;
 use stint_api::{ApiError, audit::EventView};
@@ -434,23 +434,17 @@ async fn every_call_of_the_contract_stands_in_the_description_and_none_other() {
 #[tokio::test]
 async fn the_next_root_reaches_the_hosts_and_one_that_was_not_signed_does_not() {
     let fleet = Fleet::new().await;
-    fleet.clock.advance(30);
-    let token = fleet.stranger().sign_in(&fleet.sign_in_of(&fleet.admin_secrets())).await.unwrap().token;
-    let admin = fleet.stranger().with_token(token.clone());
+    let admin = fleet.admin().await;
     let web = fleet.enroll(&admin, "web-01").await;
     let mut stream = web.stream().await;
     let before = web.verify(&stream.update().await);
-    let http = tls::client(&fleet.pinned()).unwrap();
-    let publish = async |envelope: String| {
-        let call = http.put(fleet.url("/v1/root")).bearer_auth(&token).json(&NextRoot { envelope });
-        answer::<RootChain>(call.send().await.unwrap()).await
-    };
+    let publish = async |envelope: String| admin.publish_root(&NextRoot { envelope }).await;
     let now = fleet.clock.now().unix();
     let renewal = Renewal { now, life: Seconds(86400 * 365), new_epoch: true };
     let current = admin.roots().await.unwrap().envelopes.remove(0);
     let roster_key = fleet.offline_key("roster.key");
     assert!(renew::next(current.as_bytes(), &roster_key, renewal).is_err());
-    check("the same root", &publish(current.clone()).await.unwrap_err(), "bad-input", "does not follow");
+    refused("the same root", publish(current.clone()).await, "bad-input", "does not follow");
 
     let next = renew::next(current.as_bytes(), &fleet.offline_key("root.key"), renewal).unwrap();
     let chain = publish(String::from_utf8(next).unwrap()).await.unwrap();

@@ -95,6 +95,23 @@ pub(crate) enum RoleArg {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum RootCommand {
+    /// Show the newest root, verified from the pinned one.
+    Show,
+    /// Write the newest root to a file, from which `stint-broker root next` makes the one that follows.
+    Export {
+        /// Where it goes.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Hand the next root, signed offline, to the broker.
+    Publish {
+        /// The file that `stint-broker root next` wrote.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum RosterCommand {
     /// Show the reviewers, verified from the pinned root.
     Show,

@@ -3,6 +3,7 @@
 use stint_api::hosts::{HostView, Invitation};
 use stint_api::people::{EntitlementView, NewUserSecrets, UserView};
 use stint_grant::dsse::Verified;
+use stint_grant::root::{Role, Root};
 use stint_grant::roster::{Reviewer, Roster};
 
 use super::{Facts, distance, safe, table, when};
@@ -117,6 +118,27 @@ pub(crate) fn entitlements(entitlements: &[EntitlementView]) -> String {
         format!("{}: {}\n{facts}", safe(&e.name), safe(&e.description))
     };
     entitlements.iter().map(one).collect()
+}
+
+/// A verified root.
+pub(crate) fn root(root: &Root, now: i64) -> String {
+    let roles =
+        [("root", &root.root), ("roster", &root.roster), ("bundle", &root.bundle), ("pulse", &root.pulse)];
+    let row = |(name, role): (&str, &Role)| {
+        let keys: Vec<_> = role.keys.iter().map(ToString::to_string).collect();
+        [name.to_owned(), role.threshold.to_string(), keys.join(", ")]
+    };
+    let facts = Facts::new()
+        .add("fleet", root.fleet.to_string())
+        .add("version", root.version.to_string())
+        .add("epoch", root.epoch.to_string())
+        .add("made", when(root.issued_at.0, now))
+        .add("ends", when(root.expires_at.0, now))
+        .text();
+    format!(
+        "Root, verified from the pinned one\n{facts}{}",
+        table(["ROLE", "SIGNATURES", "KEYS"], roles.map(row).into(), "no roles")
+    )
 }
 
 /// A verified roster.
