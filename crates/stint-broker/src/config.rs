@@ -38,6 +38,10 @@ pub struct Config {
     /// How often a connection is asked whether it lives, and how long it may take to answer.
     #[serde(default = "default_keep_alive", deserialize_with = "length")]
     pub keep_alive: Seconds,
+    /// How long a host's certificate holds. Hosts renew by themselves when two thirds of it are over; one that was away for longer than
+    /// the rest must be enrolled anew.
+    #[serde(default = "default_certificate", deserialize_with = "length")]
+    pub host_certificate_life: Seconds,
 }
 
 fn default_pulse() -> Seconds {
@@ -52,6 +56,9 @@ fn default_window() -> Seconds {
 
 fn default_connections() -> u32 {
     8192
+}
+fn default_certificate() -> Seconds {
+    Seconds(7 * 24 * 3600)
 }
 fn default_keep_alive() -> Seconds {
     Seconds(10)
@@ -134,6 +141,12 @@ impl Config {
         }
         if !(Seconds(1)..=Seconds(60)).contains(&self.keep_alive) {
             return Err(wrong("keep_alive", "1s to 1m"));
+        }
+        if !(Seconds(30)..=Seconds(90 * 24 * 3600)).contains(&self.host_certificate_life) {
+            return Err(wrong(
+                "host_certificate_life",
+                "30s to 90d: a week is good; less than an hour is for tests",
+            ));
         }
         Ok(())
     }

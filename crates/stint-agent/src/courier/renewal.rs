@@ -63,9 +63,9 @@ pub(crate) async fn run(mut store: Store, brokers: watch::Sender<Arc<Broker>>, s
             }
         };
         if !wait.is_zero() {
-            // Spread: hosts that were enrolled together do not come back together.
-            tokio::time::sleep(wait.min(LONGEST_SLEEP) + spread(wait.min(Duration::from_mins(1)), random()))
-                .await;
+            // Spread: hosts that were enrolled together do not come back together. But never into the last of a short life.
+            let spread = spread((wait / 4).min(Duration::from_mins(1)), random());
+            tokio::time::sleep(wait.min(LONGEST_SLEEP) + spread).await;
             continue;
         }
         match renew(&mut store, &shared).await {

@@ -125,7 +125,7 @@ pub(crate) async fn enroll(State(app): State<App>, Raw(body): Raw) -> Outcome<Js
     let issued = app
         .keys
         .ca
-        .host(&host, &asked.transport_csr, now)
+        .host(&host, &asked.transport_csr, now, app.config.host_certificate_life)
         .map_err(|e| Problem::bad_input(e.to_string(), "use the `stintd enroll` of this release"))?;
     store::use_invitation(change.conn(), &secret_hash, now).await?;
     let again = store::get(change.conn(), &host).await?.is_enrolled();
@@ -158,7 +158,7 @@ pub(crate) async fn renew(
     let issued = app
         .keys
         .ca
-        .host(&host.name, &asked.transport_csr, now)
+        .host(&host.name, &asked.transport_csr, now, app.config.host_certificate_life)
         .map_err(|e| Problem::bad_input(e.to_string(), "update stint on the host"))?;
     store::add_certificate(change.conn(), &host.name, &issued, now).await?;
     let detail = json!({ "certificate": issued.sha256, "not_after": issued.not_after });

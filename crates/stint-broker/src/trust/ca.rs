@@ -9,6 +9,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use sha2::Digest;
+use stint_grant::time::Seconds;
 use zeroize::Zeroizing;
 
 const DAY: i64 = 24 * 3600;
@@ -16,9 +17,7 @@ const DAY: i64 = 24 * 3600;
 const CA_LIFE: i64 = 3650 * DAY;
 /// How long the server's certificate holds. Made anew at each start.
 const SERVER_LIFE: i64 = 397 * DAY;
-/// How long a host's certificate holds.
-const HOST_LIFE: i64 = 7 * DAY;
-/// Clocks differ.
+/// Clocks differ. But a life that is short is not made much longer by it: its owner would renew it at once, again and again.
 const BACKDATED: i64 = 10 * 60;
 
 /// What is wrong with the CA or a signing request.
@@ -60,7 +59,7 @@ pub type ServerIdentity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)
 fn params(now: i64, life: i64) -> CertificateParams {
     let at = |secs: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(secs.max(0).unsigned_abs());
     let mut params = CertificateParams::default();
-    params.not_before = at(now - BACKDATED);
+    params.not_before = at(now - BACKDATED.min(life / 10));
     params.not_after = at(now + life);
     params.distinguished_name = rcgen::DistinguishedName::new();
     params
@@ -128,10 +127,11 @@ impl Ca {
     }
 
     /// A client certificate for a host. Of the request only the key is taken, once its signature shows that the host holds it.
-    pub fn host(&self, host: &str, request: &str, now: i64) -> Result<Issued, CaError> {
+    pub fn host(&self, host: &str, request: &str, now: i64, life: Seconds) -> Result<Issued, CaError> {
         let fault = |e: rcgen::Error| CaError::Request(e.to_string());
         let request = CertificateSigningRequestParams::from_pem(request).map_err(fault)?;
-        let mut params = params(now, HOST_LIFE);
+        let life = i64::try_from(life.0).map_err(|e| CaError::Request(e.to_string()))?;
+        let mut params = params(now, life);
         let name = CertificateParams::new(vec![host.to_owned()]).map_err(fault)?;
         params.subject_alt_names = name.subject_alt_names;
         params.distinguished_name.push(DnType::CommonName, host);
@@ -139,11 +139,7 @@ impl Ca {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&request.public_key, &self.issuer).map_err(fault)?;
-        Ok(Issued {
-            pem: certificate.pem(),
-            sha256: fingerprint(certificate.der()),
-            not_after: now + HOST_LIFE,
-        })
+        Ok(Issued { pem: certificate.pem(), sha256: fingerprint(certificate.der()), not_after: now + life })
     }
 }
 
@@ -152,6 +148,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_795_444_800;
+    const LIFE: Seconds = Seconds(7 * 24 * 3600);
 
     fn ca() -> Ca {
         let (certificate, key) = create("test", NOW).unwrap();
@@ -169,13 +166,26 @@ mod tests {
 
     #[test]
     fn a_host_gets_its_own_name_whatever_it_asked_for() {
-        let issued = ca().host("web-01", &request(&KeyPair::generate().unwrap()), NOW).unwrap();
+        let issued = ca().host("web-01", &request(&KeyPair::generate().unwrap()), NOW, LIFE).unwrap();
         let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
         assert_eq!(parsed.subject().to_string(), "CN=web-01");
         assert!(!issued.pem.contains("evil"));
         assert!(!parsed.is_ca());
         assert_eq!(parsed.validity().not_after.timestamp(), issued.not_after);
+    }
+
+    #[test]
+    fn a_short_certificate_has_most_of_its_life_before_it() {
+        for life in [30, 3600, 7 * DAY] {
+            let request = request(&KeyPair::generate().unwrap());
+            let issued = ca().host("web-01", &request, NOW, Seconds(life.unsigned_abs())).unwrap();
+            let der = CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap();
+            let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+            assert_eq!(parsed.validity().not_after.timestamp(), NOW + life);
+            let past = NOW - parsed.validity().not_before.timestamp();
+            assert!(past <= BACKDATED && past * 10 <= life, "{past} of {life}");
+        }
     }
 
     #[test]
@@ -187,7 +197,7 @@ mod tests {
         der[last] ^= 1;
         let body = data_encoding::BASE64.encode(&der);
         let bad = format!("-----BEGIN CERTIFICATE REQUEST-----\n{body}\n-----END CERTIFICATE REQUEST-----\n");
-        assert!(matches!(ca().host("web-01", &bad, NOW), Err(CaError::Request(_))));
-        assert!(matches!(ca().host("web-01", "no PEM", NOW), Err(CaError::Request(_))));
+        assert!(matches!(ca().host("web-01", &bad, NOW, LIFE), Err(CaError::Request(_))));
+        assert!(matches!(ca().host("web-01", "no PEM", NOW, LIFE), Err(CaError::Request(_))));
     }
 }

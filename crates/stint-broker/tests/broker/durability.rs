@@ -88,6 +88,9 @@ async fn mistakes_in_configuration_are_told_with_file_and_line() {
         ("pulse_interval = 20", "invalid type"),
         ("max_window = \"30d\"", "max_window: at most 7d"),
         ("bundle_validity = \"1m\"", "bundle_validity: at least 1h"),
+        ("max_connections = 10", "max_connections: 64 to 1000000"),
+        ("keep_alive = \"2m\"", "keep_alive: 1s to 1m"),
+        ("host_certificate_life = \"10s\"", "host_certificate_life: 30s to 90d"),
     ];
     for (line, words) in table {
         std::fs::write(&config, format!("{good}{line}\n")).unwrap();
