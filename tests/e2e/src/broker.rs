@@ -1,7 +1,7 @@
 //! The broker on the control side: made by `init`, with its root and roster keys taken away, and served.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -129,6 +129,28 @@ impl Broker {
             self.lab.control(&["bash", "-c", &knock]).is_ok_and(|outcome| outcome.success())
         });
         Ok(answered.inspect_err(|_| eprintln!("{}", self.log()))?)
+    }
+
+    /// Signs the root that follows one, with the key that was taken away, as somebody does where that key is.
+    pub fn next_root(&self, current: &Path, to: &Path) -> Result<Outcome, E2eError> {
+        let (key, passphrase) = (self.offline.join("root.key"), self.lab.dir().join("passphrase"));
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let (program, current, to) = (text(&self.program), text(current), text(to));
+        let (key, passphrase) = (text(&key), text(&passphrase));
+        let line = [
+            program.as_str(),
+            "root",
+            "next",
+            "--current",
+            &current,
+            "--key",
+            &key,
+            "--passphrase-file",
+            &passphrase,
+            "--to",
+            &to,
+        ];
+        Ok(self.lab.control(&line)?)
     }
 
     /// Runs another of its commands on its data, whatever comes of it.

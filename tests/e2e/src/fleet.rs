@@ -33,13 +33,21 @@ pub struct Options {
     pub pulse_interval: String,
     /// `broker.toml`: how often a connection is probed.
     pub keep_alive: String,
+    /// `broker.toml`: how long a host's certificate holds.
+    pub certificate_life: String,
     /// Whether the host is armed and confirmed.
     pub armed: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { host_toml: HOST_TOML.into(), pulse_interval: "20s".into(), keep_alive: "10s".into(), armed: true }
+        Self {
+            host_toml: HOST_TOML.into(),
+            pulse_interval: "20s".into(),
+            keep_alive: "10s".into(),
+            certificate_life: "7d".into(),
+            armed: true,
+        }
     }
 }
 
@@ -73,9 +81,10 @@ impl Fleet {
         let lab = Lab::new()?;
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
+        let Options { pulse_interval, keep_alive, certificate_life, .. } = options;
         let pace = format!(
-            "pulse_interval = \"{}\"\nkeep_alive = \"{}\"\n",
-            options.pulse_interval, options.keep_alive
+            "pulse_interval = \"{pulse_interval}\"\nkeep_alive = \"{keep_alive}\"\n\
+             host_certificate_life = \"{certificate_life}\"\n"
         );
         let broker = Broker::init(&lab, &packages, &pace)?;
         broker.start()?;

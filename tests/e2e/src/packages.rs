@@ -43,7 +43,7 @@ fn dist() -> PathBuf {
 
 impl Packages {
     /// Unpacks the command line for the control side, from its package. Answers the program's path.
-    pub(crate) fn unpack_cli(&self, lab: &Lab) -> Result<PathBuf, E2eError> {
+    pub fn unpack_cli(&self, lab: &Lab) -> Result<PathBuf, E2eError> {
         Ok(unpack(lab, &self.cli)?.join("usr/bin/stint"))
     }
 

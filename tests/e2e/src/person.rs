@@ -31,13 +31,14 @@ pub struct Signing {
 
 impl Signing {
     /// From what the broker shows once: `password` and `totp_secret`.
-    pub(crate) fn read(secrets: &Value) -> Result<Self, E2eError> {
+    pub fn read(secrets: &Value) -> Result<Self, E2eError> {
         Ok(Self { password: text(secrets, "password")?, totp_secret: text(secrets, "totp_secret")? })
     }
 }
 
 impl Person {
-    pub(crate) fn new(lab: &Lab, program: &Path, name: &str, signing: Signing) -> Result<Self, E2eError> {
+    /// With a home of their own. They have not signed in yet.
+    pub fn new(lab: &Lab, program: &Path, name: &str, signing: Signing) -> Result<Self, E2eError> {
         let home = lab.dir().join("homes").join(name);
         fs::create_dir_all(&home).map_err(E2eError::file(&home))?;
         let password = home.join("password");
