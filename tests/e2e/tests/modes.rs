@@ -82,6 +82,8 @@ fn a_session_whose_grant_ended_while_the_host_observed_ends_when_it_begins_to_en
 
     host.exec(&["stintd", "arm"])?.check("stintd arm")?;
     session.wait_closed(BOUND)?;
-    until("what it started to be gone", BOUND, || !host.sh("pgrep -xf 'sleep 641'").is_ok_and(|o| o.success()))?;
+    until("what it started to be gone", BOUND, || {
+        !host.sh("pgrep -xf 'sleep 641'").is_ok_and(|o| o.success())
+    })?;
     Ok(())
 }

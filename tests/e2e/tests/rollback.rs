@@ -24,7 +24,10 @@ fn is_as_before(host: &Host) -> Tested {
     assert_eq!(login.stdout, "alice\n", "{login}");
     assert!(!host.sh("grep -rl pam_stint /etc/pam.d")?.success());
     assert!(!host.sh("test -e /var/lib/stint/rollback.json")?.success());
-    assert!(!host.sh("pgrep -xf '/usr/sbin/stintd warden'")?.success(), "the warden runs though it is masked");
+    assert!(
+        !host.sh("pgrep -xf '/usr/sbin/stintd warden'")?.success(),
+        "the warden runs though it is masked"
+    );
     Ok(())
 }
 
@@ -69,7 +72,8 @@ fn with_the_warden_alive_a_reboot_puts_pam_back_once() -> Tested {
     host.reboot()?;
     assert_eq!(host.ssh("alice", "id -un")?.stdout, "alice\n");
     stint_lab::until("the warden to say that it is inert", Duration::from_secs(30), || {
-        host.sh("stintd status --output json | grep -q '\"mode\": \"inert\"'").is_ok_and(|said| said.success())
+        host.sh("stintd status --output json | grep -q '\"mode\": \"inert\"'")
+            .is_ok_and(|said| said.success())
     })?;
     assert_eq!(host.sh("systemctl is-system-running")?.stdout, "running\n", "{}", host.diagnosis());
     Ok(())

@@ -47,7 +47,10 @@ fn at_rest(options: &Options) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
         Case::of(name("courier switches"), courier, "/min"),
     ];
     for who in ["warden", "courier"] {
-        let pss = number(host, &format!("awk '/^Pss:/ {{print $2}}' /proc/$(pgrep -xf '/usr/sbin/stintd {who}')/smaps_rollup"))?;
+        let pss = number(
+            host,
+            &format!("awk '/^Pss:/ {{print $2}}' /proc/$(pgrep -xf '/usr/sbin/stintd {who}')/smaps_rollup"),
+        )?;
         cases.push(Case::new(name(&format!("{who} PSS")), pss / 1024.0, pss / 1024.0, "MiB"));
     }
     Ok(cases)
