@@ -2,6 +2,7 @@
 //!
 //! A change is made through [`Change`] only. It takes its turn (SQLite has one writer), and cannot be committed without an event.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,6 +66,9 @@ pub enum StoreError {
 impl Db {
     /// Makes a new, empty database.
     pub async fn create(path: &Path) -> Result<Self, StoreError> {
+        // Made here, for its mode: SQLite gives the same to the files beside it, and they hold people's secrets.
+        let fault = |e: std::io::Error| classify(&path.display().to_string(), &e.to_string());
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
         Self::connect(path, true).await
     }
 
