@@ -86,3 +86,20 @@ fn what_root_moved_into_the_login_s_scope_dies_with_the_elevation_s_grant_and_th
     session.wait_for("stillhere", BOUND)?;
     Ok(())
 }
+
+#[test]
+fn the_end_of_a_sudo_and_of_a_login_are_on_record_when_they_happen() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    fleet.grant("nginx-restart", "10m")?;
+    assert!(host.ssh("alice", "sudo -n systemctl restart nginx.service")?.success());
+    // Shorter than the time after which the warden would look by itself.
+    until("both to be closed on record", BOUND, || {
+        let told = fleet.carol.stint(&["audit", "ls", "--host", stint_e2e::HOST]);
+        told.is_ok_and(|told| {
+            let closed = |scope: &str| told.stdout.lines().any(|l| l.contains("closed") && l.contains(scope));
+            closed("stint-") && closed("session-")
+        })
+    })?;
+    Ok(())
+}

@@ -1,9 +1,10 @@
 //! Hears of changes on the disk: `host.toml`, the mode, PAM's files, our drop-ins, the module. The folders are watched, since files are
-//! replaced by rename.
+//! replaced by rename. And of sessions that end by themselves.
 //!
 //! The kernel tells; nothing is looked at by a clock. Where it cannot tell (no instance left, a folder that is not there yet) this says so
 //! by [`Changes::is_blind`], and the loop looks for itself as long as that lasts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -25,12 +26,18 @@ pub(super) struct Changed {
     pub(super) drop_ins: bool,
     /// The module's file.
     pub(super) module: bool,
+    /// A session's group has become empty, or is not any more.
+    pub(super) sessions: bool,
 }
 
 impl Changed {
     /// After a gap nothing is known: everything may have changed.
-    pub(super) const EVERYTHING: Self = Self { config: true, drop_ins: true, module: true };
+    pub(super) const EVERYTHING: Self = Self { config: true, drop_ins: true, module: true, sessions: true };
 
+    /// Whether it can wait a little: sessions end by the dozen.
+    pub(super) fn can_wait(self) -> bool {
+        self == Self { sessions: true, ..Self::default() }
+    }
     /// Whether there is nothing to look at.
     pub(super) fn is_nothing(self) -> bool {
         self == Self::default()
@@ -41,6 +48,7 @@ impl Changed {
             config: self.config || other.config,
             drop_ins: self.drop_ins || other.drop_ins,
             module: self.module || other.module,
+            sessions: self.sessions || other.sessions,
         }
     }
 }
@@ -89,6 +97,8 @@ struct Folder {
 pub(super) struct Changes {
     watch: Option<Watch>,
     folders: Vec<Folder>,
+    /// `cgroup.events` of each session's group: the kernel tells when the last process of it is gone.
+    groups: BTreeMap<PathBuf, WatchDescriptor>,
 }
 
 struct Watch {
@@ -112,7 +122,11 @@ impl Changes {
             folder(&paths.pam, Kind::Pam),
             folder(&paths.sudoers, Kind::DropIns),
         ];
-        let mut changes = Self { watch: None, folders: folders.into_iter().chain(modules).collect() };
+        let mut changes = Self {
+            watch: None,
+            folders: folders.into_iter().chain(modules).collect(),
+            groups: BTreeMap::new(),
+        };
         changes.mend();
         if changes.is_blind() {
             tracing::warn!("not all of the host's files can be watched: they are looked at from time to time");
@@ -137,6 +151,28 @@ impl Changes {
             anew |= folder.watch.is_some();
         }
         anew
+    }
+
+    /// Watches the groups of these sessions and of no others. Says whether one of those that are new is empty already.
+    pub(super) fn follow(&mut self, groups: &BTreeSet<PathBuf>) -> bool {
+        let Some(watch) = &self.watch else { return false };
+        self.groups.retain(|path, descriptor| {
+            let stays = groups.contains(path);
+            if !stays {
+                // With the group its watch is gone as well.
+                let _ = watch.inotify.rm_watch(*descriptor);
+            }
+            stays
+        });
+        let mut is_empty = false;
+        for path in groups.iter().filter(|path| !self.groups.contains_key(*path)).collect::<Vec<_>>() {
+            if let Ok(descriptor) = watch.inotify.add_watch(path, AddWatchFlags::IN_MODIFY) {
+                self.groups.insert(path.clone(), descriptor);
+            }
+            let events = std::fs::read_to_string(path).unwrap_or_default();
+            is_empty |= !events.lines().any(|line| line == "populated 1");
+        }
+        is_empty
     }
 
     /// Waits until something may have changed. [`Self::take`] says what.
@@ -167,6 +203,7 @@ impl Changes {
                     tracing::error!(%error, "changes of files cannot be heard");
                     self.watch = None;
                     self.folders.iter_mut().for_each(|folder| folder.watch = None);
+                    self.groups.clear();
                     return Changed::EVERYTHING;
                 }
             }
@@ -178,6 +215,9 @@ impl Changes {
             return Changed::EVERYTHING;
         }
         let mut changed = Changed::default();
+        if self.groups.values().any(|descriptor| *descriptor == event.wd) {
+            changed.sessions = true;
+        }
         // Two of our folders may be one, by a symlink.
         for folder in self.folders.iter_mut().filter(|folder| folder.watch == Some(event.wd)) {
             match &event.name {
@@ -188,7 +228,7 @@ impl Changes {
                     changed = Changed::EVERYTHING;
                 }
                 // Its owner or mode.
-                None => changed = changed.and(Changed { config: true, drop_ins: true, module: false }),
+                None => changed = changed.and(Changed { module: false, sessions: false, ..Changed::EVERYTHING }),
             }
         }
         changed
@@ -305,6 +345,24 @@ mod tests {
         ] {
             assert!(kind.tells(name).is_nothing(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_session_is_heard_of_as_long_as_it_is_followed() {
+        let (root, paths) = tree();
+        let mut changes = Changes::new(&paths);
+        let file = root.path().join("cgroup.events");
+        fs::write(&file, "populated 1\nfrozen 0\n").unwrap();
+        assert!(!changes.follow(&BTreeSet::from([file.clone()])));
+        fs::write(&file, "populated 0\nfrozen 0\n").unwrap();
+        assert!(heard(&mut changes).await.can_wait());
+        assert!(!changes.follow(&BTreeSet::new()));
+        fs::write(&file, "populated 1\n").unwrap();
+        assert!(changes.take().is_nothing());
+        // One that was over before it was followed tells nothing any more.
+        fs::write(&file, "populated 0\n").unwrap();
+        assert!(changes.follow(&BTreeSet::from([file])));
+        assert!(changes.follow(&BTreeSet::from([root.path().join("gone")])));
     }
 
     #[tokio::test]

@@ -25,6 +25,8 @@ use crate::rhythm::{Retry, Round, Rounds};
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
 /// What belongs together, such as all files of PAM's, is changed within this time and looked at once.
 const LOOK_AFTER: Duration = Duration::from_millis(20);
+/// Sessions end by the dozen, and it is looked at all of them together.
+const TIDY_AFTER: Duration = Duration::from_secs(1);
 /// The status file is written at most this often.
 const STATUS_AFTER: Duration = Duration::from_millis(200);
 /// What may wait for the loop.
@@ -96,7 +98,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                 heard?;
                 unseen = unseen.and(changes.take());
                 if !unseen.is_nothing() {
-                    look_at = look_at.or(Some(Instant::now() + LOOK_AFTER));
+                    let soon = Instant::now() + if unseen.can_wait() { TIDY_AFTER } else { LOOK_AFTER };
+                    look_at = Some(look_at.map_or(soon, |at| at.min(soon)));
                 }
                 continue;
             }
@@ -123,6 +126,10 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             changes.mend();
             one_round(warden, round).await;
             notify(&[NotifyState::Watchdog]);
+        }
+        if changes.follow(&warden.enforcer.watched_groups()) {
+            unseen.sessions = true;
+            look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
         retry.look(Instant::now(), has_failed(warden, &changes));
         warden.serve_courier();
@@ -196,6 +203,10 @@ async fn look(warden: &mut Warden, changed: Changed) {
         warden.read_clocks();
         warden.reconcile_drop_ins();
     }
+    if changed.sessions {
+        warden.read_clocks();
+        warden.enforcer.tidy(&mut warden.journal);
+    }
 }
 
 /// Makes everything be as it should, whether or not anything was heard.
@@ -204,6 +215,7 @@ async fn one_round(warden: &mut Warden, round: Round) {
     warden.time_passed().await;
     warden.look_at_module();
     warden.reconcile_drop_ins();
+    warden.enforcer.tidy(&mut warden.journal);
     if round.heartbeat {
         warden.journal.record(Event::Heartbeat {});
     }

@@ -7,7 +7,7 @@ use stint_log::record::Event;
 
 use super::book::{Basis, Session, basis_of, grant_of_scope};
 use super::cgroup::unit_of;
-use super::enforcer::{Enforcer, Moment, TIDY_EVERY_MS};
+use super::enforcer::{Enforcer, Moment};
 use super::store;
 use crate::journal::Recorder;
 use crate::warden::live::LiveGrant;
@@ -34,7 +34,6 @@ impl Enforcer {
                 tracing::error!(%error, "logins that opened while the warden was away are not known");
             }
         }
-        self.tidy_at_ms = at.boottime_ms + TIDY_EVERY_MS;
         self.save();
         self.end_unpermitted(live, at, recorder).await;
         // Limits are read back, and moved where a window's end moved meanwhile.

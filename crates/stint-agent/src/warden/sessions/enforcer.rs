@@ -1,6 +1,6 @@
 //! What the warden's loop drives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use nix::unistd::User;
@@ -20,9 +20,6 @@ use crate::journal::Recorder;
 use crate::warden::paths::Paths;
 use crate::warden::systemd::Bus;
 
-/// How often sessions that ended by themselves are looked for.
-pub(super) const TIDY_EVERY_MS: u64 = 10_000;
-
 /// What time it is, by the host's own rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -38,6 +35,8 @@ pub(crate) struct Enforcer {
     pub(super) bus: Bus,
     pub(super) proc: Proc,
     pub(super) cgroups: Cgroups,
+    /// Where the unified hierarchy is mounted.
+    hierarchy: PathBuf,
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
     pub(super) sessions: Vec<Session>,
@@ -48,7 +47,6 @@ pub(crate) struct Enforcer {
     pub(super) armed: bool,
     pub(super) store: PathBuf,
     pub(super) boot_id: String,
-    pub(super) tidy_at_ms: u64,
     /// Units that a kill leaves as failed, and when PID 1 knows it.
     pub(super) to_reset: Vec<(String, u64)>,
     /// Scopes whose limit PID 1 has to be asked for.
@@ -64,6 +62,7 @@ impl Enforcer {
         Self {
             bus: Bus::default(),
             cgroups: Cgroups::of_the_host(),
+            hierarchy: hierarchy(),
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
             sessions: Vec::new(),
@@ -73,7 +72,6 @@ impl Enforcer {
             armed: false,
             store: paths.warden().join("sessions.json"),
             boot_id: proc.boot_id().unwrap_or_default(),
-            tidy_at_ms: 0,
             to_reset: Vec::new(),
             doubtful: BTreeMap::new(),
             limits_fault: None,
@@ -112,22 +110,24 @@ impl Enforcer {
 
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let tidy = (!self.sessions.is_empty()).then_some(self.tidy_at_ms);
         let resets = self.to_reset.iter().map(|(_, at_ms)| *at_ms);
-        self.closings.iter().map(Closing::deadline_ms).chain(tidy).chain(resets).min()
+        self.closings.iter().map(Closing::deadline_ms).chain(resets).min()
     }
 
-    /// Kills what had its two seconds, and forgets sessions that ended by themselves.
+    /// The files in which the kernel says whether anything is left of a session. When one changes, [`Self::tidy`] is wanted.
+    pub(crate) fn watched_groups(&self) -> BTreeSet<PathBuf> {
+        let groups = self.sessions.iter().filter_map(|session| session.cgroup.as_deref());
+        groups.map(|group| self.hierarchy.join(group.trim_start_matches('/')).join("cgroup.events")).collect()
+    }
+
+    /// Kills what had its two seconds.
     pub(crate) async fn tick(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         self.kill_due(now_boottime_ms, recorder).await;
         self.reset_failed(now_boottime_ms).await;
-        if now_boottime_ms >= self.tidy_at_ms {
-            self.tidy(recorder);
-            self.tidy_at_ms = now_boottime_ms + TIDY_EVERY_MS;
-        }
     }
 
-    pub(super) fn tidy(&mut self, recorder: &mut dyn Recorder) {
+    /// Forgets sessions that ended by themselves.
+    pub(crate) fn tidy(&mut self, recorder: &mut dyn Recorder) {
         let closing: Vec<&Session> = self.closings.iter().flat_map(Closing::sessions).collect();
         let gone: Vec<Session> = self
             .sessions
@@ -189,6 +189,12 @@ impl Enforcer {
             tracing::error!(%error, "the registered sessions cannot be written down");
         }
     }
+}
+
+/// With both hierarchies mounted, the unified one has a folder of its own.
+fn hierarchy() -> PathBuf {
+    let unified = PathBuf::from("/sys/fs/cgroup/unified");
+    if unified.join("cgroup.procs").exists() { unified } else { PathBuf::from("/sys/fs/cgroup") }
 }
 
 /// The account's uid, from the host's own passwd file.

@@ -42,7 +42,6 @@ fn host(root: &Path, session: &Session) -> Enforcer {
     enforcer.tickets = root.join("tickets");
     enforcer.config = HostConfig::parse("[managed]\nfirst_uid = 4000000000\n").unwrap();
     enforcer.armed = true;
-    enforcer.tidy_at_ms = u64::MAX;
     enforcer.sessions.push(session.clone());
     group(root, session.cgroup.as_deref().unwrap(), "7\n8\n9\n");
     enforcer
