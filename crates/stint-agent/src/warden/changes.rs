@@ -129,7 +129,9 @@ impl Changes {
         };
         changes.mend();
         if changes.is_blind() {
-            tracing::warn!("not all of the host's files can be watched: they are looked at from time to time");
+            tracing::warn!(
+                "not all of the host's files can be watched: they are looked at from time to time"
+            );
         }
         changes
     }
@@ -228,7 +230,9 @@ impl Changes {
                     changed = Changed::EVERYTHING;
                 }
                 // Its owner or mode.
-                None => changed = changed.and(Changed { module: false, sessions: false, ..Changed::EVERYTHING }),
+                None => {
+                    changed = changed.and(Changed { module: false, sessions: false, ..Changed::EVERYTHING })
+                }
             }
         }
         changed

@@ -170,12 +170,9 @@ impl Session {
         let (login_uid, audit_session) = (self.login_uid?, self.audit?);
         Some(match self.kind {
             SessionKind::Login => Target::Session { login_uid, audit_session },
-            SessionKind::Elevation => Target::Elevation {
-                login_uid,
-                audit_session,
-                home: self.home.clone(),
-                since: self.started,
-            },
+            SessionKind::Elevation => {
+                Target::Elevation { login_uid, audit_session, home: self.home.clone(), since: self.started }
+            }
         })
     }
 

@@ -53,7 +53,8 @@ impl Enforcer {
 
     /// What PID 1 was told about the login that a process opened is read back by the next [`Self::settle_limits`].
     pub(crate) fn doubt_login(&mut self, pid: u32) {
-        let login = |session: &&super::book::Session| session.kind == SessionKind::Login && session.pid == pid;
+        let login =
+            |session: &&super::book::Session| session.kind == SessionKind::Login && session.pid == pid;
         let unit = self.sessions.iter().filter(login).find_map(|session| session.unit().map(str::to_owned));
         if let Some(unit) = unit.filter(|_| self.armed) {
             self.doubtful.entry(unit).or_insert(Doubt::Unread);
@@ -130,7 +131,8 @@ impl Enforcer {
             if doubt == Doubt::Unread {
                 let found = words(facts.runtime_max_us);
                 let wanted = words(since_start_us);
-                let detail = format!("PID 1 would end {unit} after {found} instead of {wanted}: it is mended");
+                let detail =
+                    format!("PID 1 would end {unit} after {found} instead of {wanted}: it is mended");
                 alarm(recorder, "limit-wrong", detail);
                 // Told once.
                 self.doubtful.insert(unit.clone(), Doubt::Moved);

@@ -119,7 +119,10 @@ mod tests {
 
     #[test]
     fn the_real_uid_is_told_from_the_others() {
-        assert_eq!(parse_uid("Name:\tx\\nUid:\t7\t7\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\n"), Some(1000));
+        assert_eq!(
+            parse_uid("Name:\tx\\nUid:\t7\t7\nUmask:\t0022\nUid:\t1000\t0\t0\t0\nGid:\t5\t5\n"),
+            Some(1000)
+        );
         assert_eq!(parse_uid("Name:\tx\n"), None);
     }
 

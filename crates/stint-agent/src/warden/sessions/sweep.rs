@@ -199,8 +199,7 @@ mod tests {
 
     #[test]
     fn a_process_that_nobody_logged_in_for_is_never_taken() {
-        let service =
-            Facts { login_uid: None, audit_session: None, ..facts(1000, 92, "/x.service") };
+        let service = Facts { login_uid: None, audit_session: None, ..facts(1000, 92, "/x.service") };
         for target in [
             elevation(),
             Target::Session { login_uid: 1000, audit_session: 92 },
