@@ -56,6 +56,9 @@ pub struct RequestView {
     pub reviews_needed: u32,
     /// Reviews so far.
     pub reviews: Vec<ReviewView>,
+    /// Why it was cancelled, if not by the requester.
+    #[serde(default)]
+    pub cancelled_why: Option<String>,
 }
 
 /// A review that was taken.

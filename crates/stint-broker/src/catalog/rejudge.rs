@@ -48,7 +48,7 @@ pub async fn rejudge(
         ended += 1;
         let why = cause.to_string();
         if pending {
-            request::store::set_state(change.conn(), &request.id, RequestState::Cancelled).await?;
+            request::store::cancel(change.conn(), &request.id, &why).await?;
             change.record(actor, "request.cancelled", &request.id, json!({ "reason": why })).await?;
         } else {
             grant::withdraw(change, actor, &request.id, &why).await?;

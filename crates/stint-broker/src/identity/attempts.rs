@@ -2,10 +2,11 @@
 //! nobody has is answered as one that somebody has. In memory; wrong codes after a right password are kept with the person.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use crate::identity::lockout::Lockout;
+use crate::server::network_of;
 
 /// Names and addresses that are remembered at most.
 const MOST: usize = 10_000;
@@ -16,13 +17,8 @@ type Key = (String, IpAddr);
 #[derive(Debug, Default)]
 pub struct Attempts(Mutex<HashMap<Key, Lockout>>);
 
-/// Whoever has an IPv6 address has the other 2^64 beside it.
 fn key(name: &str, from: IpAddr) -> Key {
-    let from = match from.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
-        v4 @ IpAddr::V4(_) => v4,
-    };
-    (name.to_owned(), from)
+    (name.to_owned(), network_of(from))
 }
 
 impl Attempts {

@@ -27,6 +27,11 @@ pub struct Ticket {
     _place: SemaphorePermit<'static>,
 }
 
+/// What whoever finds no place is told.
+pub fn busy() -> Problem {
+    Problem::busy("too many people sign in or change passwords at this moment", "try again in a few seconds")
+}
+
 /// A place in the queue, or that it is full.
 pub fn queue() -> Outcome<Ticket> {
     QUEUE.enter()
@@ -37,13 +42,7 @@ impl Queue {
         Self { turns: Semaphore::const_new(turns), places: Semaphore::const_new(places) }
     }
     fn enter(&'static self) -> Outcome<Ticket> {
-        let full = |_| {
-            Problem::busy(
-                "too many people sign in or change passwords at this moment",
-                "try again in a few seconds",
-            )
-        };
-        Ok(Ticket { queue: self, _place: self.places.try_acquire().map_err(full)? })
+        Ok(Ticket { queue: self, _place: self.places.try_acquire().map_err(|_| busy())? })
     }
 }
 

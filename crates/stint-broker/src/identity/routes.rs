@@ -41,6 +41,7 @@ pub(crate) async fn sign_in(
     // What is no name cannot be anybody's: no need to remember it.
     let Ok(name) = Principal::new(attempt.user.as_str()) else { return Err(wrong()) };
     // Before the attempt is counted: who is turned away for want of room has not failed.
+    let place = app.places.signing_in(from.ip()).ok_or_else(password::busy)?;
     let ticket = password::queue()?;
     let now = app.clock.now();
     app.attempts
@@ -49,7 +50,7 @@ pub(crate) async fn sign_in(
     let found = store::find(&mut *app.db.read().await?, name.as_str()).await?;
     let stored = found.as_ref().map(|p| p.password.clone());
     let password_is_right = password::verify(&ticket, Zeroizing::new(attempt.password), stored).await?;
-    drop(ticket);
+    drop((ticket, place));
     let Some(person) = found else { return Err(wrong()) };
     if !password_is_right {
         // Written down after the answer: how long it takes must not tell that there is such a person.

@@ -31,6 +31,7 @@ pub struct Request {
     /// When it was made.
     pub created_at: i64,
     claim_by: i64,
+    cancelled_why: Option<String>,
 }
 
 impl Request {
@@ -91,6 +92,17 @@ pub async fn set_state(conn: &mut Conn, id: &str, state: State) -> Outcome<()> {
     sqlx::query("UPDATE request SET state = $2, version = version + 1 WHERE id = $1")
         .bind(id)
         .bind(state.word())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Cancelled, and not by who asked.
+pub async fn cancel(conn: &mut Conn, id: &str, why: &str) -> Outcome<()> {
+    sqlx::query("UPDATE request SET state = $2, cancelled_why = $3, version = version + 1 WHERE id = $1")
+        .bind(id)
+        .bind(State::Cancelled.word())
+        .bind(why)
         .execute(conn)
         .await?;
     Ok(())
@@ -170,5 +182,6 @@ fn view(row: &Request, reviews: Vec<stint_api::requests::ReviewView>, now: UnixT
         terms: row.terms.clone(),
         reviews_needed: row.reviews_needed(),
         reviews,
+        cancelled_why: row.cancelled_why.clone(),
     })
 }

@@ -13,6 +13,6 @@ pub mod wait;
 
 pub use app::{App, OnlineKeys};
 pub use extract::{Asked, Body, PeerAddress, Raw, plain_line};
-pub use places::Places;
+pub use places::{Places, network_of};
 pub use run::{Running, run};
 pub use start::{Layout, StartError, open, reload_catalog};

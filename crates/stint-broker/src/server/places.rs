@@ -1,13 +1,24 @@
 //! How much of the broker anybody may hold open at once: connections, waiting calls. What is counted is given back when its guard goes.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Connections that one host may have: its courier needs one, and one more while a broken one is found to be broken.
 const PER_HOST: usize = 8;
 /// Waiting calls that one person may have.
 const WAITING_PER_PERSON: usize = 32;
+
+/// People of one network who sign in or change passwords at the same moment: a flood from one place leaves room in the queue for others.
+const SIGNING_IN_PER_NETWORK: usize = 16;
+
+/// The network that an address stands for: whoever has an IPv6 address has the other 2^64 beside it.
+pub fn network_of(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
 
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,8 +27,10 @@ enum Place {
     All,
     /// One that has shown no host's certificate: a person's, a stranger's, or one that has not said yet.
     Stranger,
-    /// The same, from one address.
-    Address(IpAddr),
+    /// The same, from one network.
+    Network(IpAddr),
+    /// Somebody of this network who signs in.
+    SigningIn(IpAddr),
     /// One with this certificate.
     Host(String),
     /// A waiting call of this person.
@@ -48,7 +61,7 @@ pub struct Connection {
 }
 
 impl Places {
-    /// With so many connections in all. Who shows no certificate gets half of them, and one address half of that: however many
+    /// With so many connections in all. Who shows no certificate gets half of them, and one network half of that: however many
     /// strangers come, hosts get in.
     pub fn new(connections: u32) -> Self {
         Self { taken: Arc::default(), connections: usize::try_from(connections).unwrap_or(usize::MAX) }
@@ -56,14 +69,18 @@ impl Places {
 
     /// A connection that was accepted; nothing is known of it but its address. `None`: there is no room for it.
     pub fn connection(&self, from: IpAddr) -> Option<Connection> {
-        let from = from.to_canonical();
         Some(Connection {
             held: vec![self.take(Place::All, self.connections)?],
             as_stranger: vec![
                 self.take(Place::Stranger, self.connections / 2)?,
-                self.take(Place::Address(from), self.connections / 4)?,
+                self.take(Place::Network(network_of(from)), self.connections / 4)?,
             ],
         })
+    }
+
+    /// Somebody who signs in from there. `None`: too many do at this moment.
+    pub fn signing_in(&self, from: IpAddr) -> Option<Taken> {
+        self.take(Place::SigningIn(network_of(from)), SIGNING_IN_PER_NETWORK)
     }
 
     /// A call of a person that waits. `None`: they have too many already.
@@ -141,6 +158,18 @@ mod tests {
         let one: Vec<_> = (0..16).filter_map(|_| places.connection(from(1))).collect();
         assert_eq!(one.len(), 4);
         assert!(places.connection(from(2)).is_some());
+    }
+
+    #[test]
+    fn all_addresses_of_one_network_count_together() {
+        let places = Places::new(16);
+        let of = |n: u128| IpAddr::V6(Ipv6Addr::from((0x2001_0db8 << 96) | n));
+        let near: Vec<_> = (0..16).filter_map(|n| places.connection(of(n))).collect();
+        assert_eq!(near.len(), 4);
+        assert!(places.connection(of(1 << 64)).is_some(), "the network beside it");
+        let flood: Vec<_> = (0..100).map_while(|n| places.signing_in(of(n))).collect();
+        assert_eq!(flood.len(), SIGNING_IN_PER_NETWORK);
+        assert!(places.signing_in(of(1 << 64)).is_some());
     }
 
     #[test]

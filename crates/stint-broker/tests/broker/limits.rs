@@ -151,6 +151,25 @@ async fn one_person_has_a_bounded_number_of_waiting_calls() {
     );
 }
 
+#[tokio::test]
+async fn a_flood_of_sign_ins_is_told_to_come_again_and_is_not_counted_as_wrong() {
+    let fleet = Fleet::new().await;
+    let here = "127.0.0.1".parse().unwrap();
+    let held: Vec<_> = std::iter::from_fn(|| fleet.app.places.signing_in(here)).collect();
+    assert!(!held.is_empty());
+    fleet.clock.advance(30);
+    let attempt = fleet.sign_in_of(&fleet.admin_secrets());
+    for _ in 0..10 {
+        refused("one more", fleet.stranger().sign_in(&attempt).await, "busy", "too many people");
+    }
+    let http = stint_api::tls::client(&fleet.pinned()).unwrap();
+    let answer = http.post(fleet.url("/v1/session")).json(&attempt).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    drop(held);
+    fleet.stranger().sign_in(&attempt).await.unwrap();
+}
+
 async fn grow(app: &App, request: &str, bytes: usize) {
     let mut change = app.db.change(app.clock.now()).await.unwrap();
     sqlx::query("UPDATE request SET terms = $2 WHERE id = $1")

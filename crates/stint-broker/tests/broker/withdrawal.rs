@@ -50,6 +50,7 @@ async fn disabling_a_person_ends_all_that_they_hold_and_asked_for_in_the_same_ch
     admin.change_user("alice", &disable()).await.unwrap();
     assert_eq!(states(&admin, &alices).await, ["revoked", "revoked", "cancelled"]);
     let reason = "alice was disabled".to_owned();
+    assert_eq!(admin.request_by_id(&alices[2]).await.unwrap().cancelled_why.as_ref(), Some(&reason));
     for (id, kind) in alices.iter().zip(["grant.revoked", "grant.revoked", "request.cancelled"]) {
         assert_eq!(told(&fleet, id).await.last().unwrap(), &(kind.to_owned(), reason.clone()));
     }

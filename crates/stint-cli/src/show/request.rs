@@ -24,6 +24,14 @@ pub(crate) fn list(requests: &[RequestView], now: i64) -> String {
     table(header, requests.iter().map(row).collect(), "no requests")
 }
 
+/// The state, and why it came to that if the requester cannot know.
+fn state_and_why(request: &RequestView) -> String {
+    match &request.cancelled_why {
+        Some(why) => format!("{}: {}", state(request), safe(why)),
+        None => state(request),
+    }
+}
+
 fn state(request: &RequestView) -> String {
     if request.state == "pending" {
         return format!("pending {}/{}", approvals(request), request.reviews_needed);
@@ -39,7 +47,7 @@ fn approvals(request: &RequestView) -> usize {
 pub(crate) fn full(request: &RequestView, checked: &CheckedTerms, now: i64) -> String {
     let reviews = request.reviews.iter().map(|r| review(r, now)).collect();
     let facts = Facts::new()
-        .add("state", state(request))
+        .add("state", state_and_why(request))
         .add("made", when(request.created_at, now))
         .lines("reviews", reviews);
     format!("Request {}\n{}", safe(&request.id), terms::facts(facts, checked, now).text())
@@ -74,7 +82,7 @@ pub(crate) fn waiting(request: &RequestView) -> String {
         }
         "approved" => format!("Request {id} approved{}", by("approve")),
         "denied" => format!("Request {id} denied{}", by("deny")),
-        other => format!("Request {id} {}", safe(other)),
+        _ => format!("Request {id} {}", state_and_why(request)),
     }
 }
 
@@ -124,6 +132,18 @@ Request 7f3abcdefgh2
   who          alice, as the account alice
 ";
         assert!(text.starts_with(head), "{text}");
+    }
+
+    #[test]
+    fn a_request_that_somebody_else_cancelled_says_why() {
+        let mut request = samples::request();
+        request.state = "cancelled".into();
+        request.cancelled_why = Some("the entitlement web\u{1b}[2J is gone".into());
+        let checked = CheckedTerms::parse(&request.terms).unwrap();
+        let text = full(&request, &checked, NOW);
+        assert!(text.contains("cancelled: the entitlement web"), "{text}");
+        assert!(waiting(&request).contains("cancelled: the entitlement"), "{}", waiting(&request));
+        assert!(!text.contains('\u{1b}') && !waiting(&request).contains('\u{1b}'));
     }
 
     #[test]

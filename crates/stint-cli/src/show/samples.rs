@@ -71,6 +71,7 @@ pub(crate) fn request_of(terms: &Terms) -> RequestView {
         terms: terms.to_text(),
         reviews_needed: 1,
         reviews: vec![],
+        cancelled_why: None,
     }
 }
 
