@@ -301,6 +301,37 @@ async fn a_mark_that_comes_before_the_first_bundle_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_mark_waits_for_the_root_that_names_its_key_and_a_revoked_key_marks_nothing() {
+    let mut host = installed();
+    let old_key = host.broker.world.pulse_key.clone();
+    let before = host.broker.update();
+    let new_key = SigningKey::from_bytes(&[44; 32]);
+    host.broker.next_root(|root| {
+        root.keys.0.remove(&PublicKey::of(&old_key).id());
+        root.keys.0.insert(PublicKey::of(&new_key).id(), PublicKey::of(&new_key));
+        root.pulse.keys = vec![PublicKey::of(&new_key).id()];
+    });
+    host.broker.world.pulse_key = new_key.clone();
+    host.broker.version += 1;
+    let (broker, paths) = (&host.broker, &host.paths);
+    host.run(async {
+        let mut courier = Courier::connect(paths).await;
+        courier.say(&ToWarden::Update(Box::new(before))).await;
+        assert!(matches!(courier.hear().await, ToCourier::Acknowledge(_)));
+        let mark = mark(broker, 0, Hash::ZERO);
+        courier.say(&ToWarden::HighWater(signed(&mark, &new_key))).await;
+        courier.say(&ToWarden::Update(Box::new(broker.update()))).await;
+        let said = [courier.hear().await, courier.hear().await];
+        assert!(said.iter().any(|what| matches!(what, ToCourier::Ship(_))), "{said:?}");
+
+        courier.say(&ToWarden::HighWater(signed(&mark, &old_key))).await;
+        let refused = host.status_where(|s| s.journal.shipping_stopped.is_some()).await;
+        assert!(refused.journal.shipping_stopped.unwrap().contains("0 good signatures"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_update_that_is_refused_whole_is_answered_and_changes_nothing() {
     let mut host = installed();
     host.broker.epoch = 2;
