@@ -231,7 +231,7 @@ impl Changes {
                 }
                 // Its owner or mode.
                 None => {
-                    changed = changed.and(Changed { module: false, sessions: false, ..Changed::EVERYTHING })
+                    changed = changed.and(Changed { module: false, sessions: false, ..Changed::EVERYTHING });
                 }
             }
         }

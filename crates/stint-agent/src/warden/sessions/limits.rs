@@ -34,7 +34,6 @@ pub(super) enum Doubt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Wanted {
     unit: String,
-    doubt: Doubt,
     until: UnixTime,
     since_start_us: u64,
 }
@@ -139,14 +138,14 @@ impl Enforcer {
             }
             let limit = Duration::from_micros(since_start_us);
             self.units.limit(&unit, limit).map_err(|e| e.to_string())?;
-            wrong.push(Wanted { unit, doubt, until, since_start_us });
+            wrong.push(Wanted { unit, until, since_start_us });
         }
         if wrong.is_empty() {
             return Ok(());
         }
         self.bus.reload().await.map_err(|e| e.to_string())?;
         let mut outcome = Ok(());
-        for Wanted { unit, until, since_start_us, .. } in wrong {
+        for Wanted { unit, until, since_start_us } in wrong {
             match self.bus.scope(&unit).await.map_err(|e| e.to_string())? {
                 Some(facts) if !is_right(facts.runtime_max_us, since_start_us) => {
                     let (found, wanted) = (words(facts.runtime_max_us), words(since_start_us));
