@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::clock::Now;
@@ -90,8 +90,12 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        let pool =
-            SqlitePoolOptions::new().max_connections(8).connect_with(options).await.map_err(|e| fault(&e))?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(8)
+            .after_release(|conn, _| Box::pin(is_usable(conn)))
+            .connect_with(options)
+            .await
+            .map_err(|e| fault(&e))?;
         let found: Vec<String> =
             sqlx::query_scalar("PRAGMA quick_check").fetch_all(&pool).await.map_err(|e| fault(&e))?;
         if found != ["ok"] {
@@ -125,6 +129,14 @@ impl Db {
         let Pool::Sqlite(pool) = &self.pool;
         pool.close().await;
     }
+}
+
+/// Whether a connection that comes back can begin another transaction. On a full disk SQLite rolls back by itself, and then refuses the
+/// rollback that is asked of it: the connection would be taken for one inside a transaction for ever, and each change on it fail.
+async fn is_usable(conn: &mut Conn) -> Result<bool, sqlx::Error> {
+    // The rollback of a change that was dropped waits in front of this.
+    conn.ping().await?;
+    Ok(!conn.is_in_transaction())
 }
 
 fn classify(path: &str, cause: &str) -> StoreError {

@@ -161,6 +161,24 @@ async fn a_change_whose_push_was_lost_is_in_the_first_bundle_after_the_start() {
 }
 
 #[tokio::test]
+async fn a_change_that_sqlite_rolled_back_by_itself_spoils_no_later_one() {
+    let fleet = Fleet::new().await;
+    let db = &fleet.app.db;
+    for _ in 0..16 {
+        // As on a full disk: the transaction is gone when the change is dropped.
+        let mut change = db.change(fleet.app.clock.now()).await.unwrap();
+        sqlx::query("ROLLBACK").execute(change.conn()).await.unwrap();
+        drop(change);
+        let mut next = db.change(fleet.app.clock.now()).await.expect("the next change begins");
+        next.record("test", "test.after", "it", serde_json::json!({})).await.unwrap();
+        next.commit().await.unwrap();
+    }
+    let admin = fleet.admin().await;
+    let events = admin.events(0, 5000).await.unwrap();
+    assert_eq!(events.iter().filter(|event| event.kind == "test.after").count(), 16);
+}
+
+#[tokio::test]
 async fn what_was_published_counts_though_the_caller_was_cut_off_while_it_was_made_durable() {
     let fleet = Fleet::new().await;
     let mut change = fleet.app.db.change(fleet.app.clock.now()).await.unwrap();
