@@ -1,7 +1,7 @@
 //! The high-water mark: up to where a receiver holds a host's journal durably and without a gap.
 //!
 //! The host ships its records in order and may send any of them again. The receiver decides with [`judge`], stores what
-//! is new, and only then answers with its mark. The host deletes only below a mark that equals
+//! is new, and only then answers with its mark, signed. The host deletes only below a mark whose signature holds and that equals
 //! [`HighWater::of`] its own record of that number.
 
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Judging anew what is open: after the catalog or a person changed, inside that very change.
+//! Judging anew what is open: after the catalog, a person or a host's labels changed, inside that very change.
 //!
 //! One rule for all ([`judge`]). A pending request that it does not let stand is cancelled; a grant that waits for its activation, or
 //! that is live, is revoked, and its hosts hear of it with the next bundle. Each is an event that says why.

@@ -12,6 +12,7 @@ use stint_grant::dsse::{self, Document, Envelope, Signers, Verified};
 use stint_grant::ids::{HostName, Sha256Hex};
 use stint_grant::keys::PublicKey;
 
+use crate::catalog;
 use crate::error::{Outcome, Problem};
 use crate::grant::effect;
 use crate::host::PeerHost;
@@ -53,6 +54,8 @@ pub(crate) async fn invite(
     store::add_invitation(change.conn(), &random::hash_of(&secret), host.as_str(), expires_at).await?;
     let detail = json!({ "labels": asked.labels, "expires_at": expires_at });
     change.record(&caller.name, "host.invited", host.as_str(), detail).await?;
+    // Other labels are another answer to what an entitlement covers.
+    catalog::rejudge(&mut change, &app.catalog(), &caller.name, None).await?;
     change.commit().await?;
     let token = JoinToken {
         secret: secret.to_string(),

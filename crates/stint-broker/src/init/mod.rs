@@ -205,7 +205,10 @@ fn config_text(plan: &Plan) -> String {
          fleet = \"{}\"\nlisten = \"{}\"\nnames = [{}]\n\n\
          # How often a connected host gets a pulse.\n# pulse_interval = \"20s\"\n\
          # How long a bundle is believed at most.\n# bundle_validity = \"7d\"\n\
-         # The longest window that the catalog may offer, extensions included.\n# max_window = \"24h\"\n",
+         # The longest window that the catalog may offer, extensions included.\n# max_window = \"24h\"\n\
+         # How many connections may be open at once; half of them are kept for hosts.\n# max_connections = 8192\n\
+         # How often a connection is asked whether it lives.\n# keep_alive = \"10s\"\n\
+         # How long a host's certificate holds; hosts renew it by themselves.\n# host_certificate_life = \"7d\"\n",
         plan.fleet,
         plan.listen,
         names.join(", ")

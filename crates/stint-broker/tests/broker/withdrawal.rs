@@ -1,6 +1,7 @@
 //! What ends because a person or the catalog changed.
 
 use stint_api::client::Client;
+use stint_api::hosts::InviteHost;
 use stint_api::people::ChangeUser;
 use stint_broker::server;
 
@@ -86,6 +87,23 @@ async fn a_person_who_loses_the_role_or_the_account_loses_what_they_got_by_it() 
     let other = ChangeUser { account: Some("bsmith".to_owned()), roles: None, enabled: None };
     admin.change_user("bob", &other).await.unwrap();
     assert_eq!(states(&admin, &bobs).await, ["revoked", "revoked", "cancelled"]);
+}
+
+#[tokio::test]
+async fn a_host_that_gets_other_labels_loses_what_was_granted_by_the_old_ones() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.admin().await;
+    let _web = fleet.enroll(&admin, "web-01").await;
+    let alice = fleet.person(&admin, "alice", &["requester"]).await;
+    let hers = three(&alice).await;
+    let same =
+        InviteHost { host: "web-01".to_owned(), labels: [("role".into(), "web".into())].into(), ttl: None };
+    admin.invite_host(&same).await.unwrap();
+    assert_eq!(states(&admin, &hers).await, ["active", "claimable", "pending"]);
+    let other = InviteHost { labels: [("role".into(), "db".into())].into(), ..same };
+    admin.invite_host(&other).await.unwrap();
+    assert_eq!(states(&admin, &hers).await, ["revoked", "revoked", "cancelled"]);
+    assert_eq!(told(&fleet, &hers[0]).await.last().unwrap().1, "look does not cover web-01 any more");
 }
 
 fn write_catalog(fleet: &Fleet, file: &str, text: &str) {
