@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use commands::failure::Failure;
-use commands::{arm, check_config, enroll, status};
+use commands::{arm, check_config, enroll, fast_moves, status};
 
 /// Temporary access for this host: enrol it, arm it, and see what is in force.
 #[derive(Debug, Parser)]
@@ -67,6 +67,12 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Keeps a scope of PID 1's: does nothing until it is told to end (the warden starts it)
+    #[command(hide = true)]
+    Keep,
+    /// Has the kernel move processes between control groups fast, if the gate is in PAM (systemd does, before the warden)
+    #[command(hide = true)]
+    FastMoves,
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
@@ -137,6 +143,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             arm::rollback::resume();
             return Ok(warden::run());
         }
+        Command::Keep => loop {
+            nix::unistd::pause();
+        },
+        Command::FastMoves => fast_moves::run()?,
         Command::Courier => {
             log_to_stderr();
             courier::run(&courier::Settings::default()).map_err(Failure::failed)?;

@@ -64,6 +64,8 @@ pub struct Limits {
     pub staleness: Seconds,
     /// How long a session waits for the warden, in milliseconds.
     pub register_timeout_ms: u32,
+    /// Whether cgroup2 is mounted with `favordynmods` while the gate is in PAM, so that each sudo is moved to its group in 0.2 ms.
+    pub fast_moves: bool,
 }
 
 /// What no grant may exceed, whatever the broker says.
@@ -127,7 +129,7 @@ impl Default for Managed {
 }
 impl Default for Limits {
     fn default() -> Self {
-        Self { staleness: Seconds(15 * 60), register_timeout_ms: 500 }
+        Self { staleness: Seconds(15 * 60), register_timeout_ms: 500, fast_moves: true }
     }
 }
 impl Default for Ceiling {

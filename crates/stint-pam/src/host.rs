@@ -27,6 +27,8 @@ pub trait Host {
     fn real_uid(&self) -> u32;
     /// As whom the session that the process belongs to logged in, if the kernel knows.
     fn login_uid(&self) -> Option<u32>;
+    /// The control groups that the process is in, as `/proc/self/cgroup` tells them.
+    fn cgroups(&self) -> Option<String>;
     /// What the clocks say.
     fn clock(&self) -> Result<ClockReading, String>;
 }

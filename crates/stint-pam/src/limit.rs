@@ -12,10 +12,26 @@ use crate::pam::{Answer, Level, Pam};
 use crate::settings::Settings;
 use crate::tell;
 
+/// Whether the process is in a session that logind knows. From there pam_systemd opens none: that session's limit holds for what sudo starts,
+/// until `session register` moves it. (logind's CreateSession refuses a caller that is in a session already.)
+fn is_in_a_session(host: &impl Host) -> bool {
+    host.cgroups().as_deref().and_then(session_id).is_some_and(|id| {
+        host.base().join("run/systemd/sessions").join(id).exists()
+    })
+}
+
+/// The session in the text of `/proc/self/cgroup`: `0::/user.slice/user-UID.slice/session-ID.scope`.
+fn session_id(cgroups: &str) -> Option<&str> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/user.slice/"))?;
+    let (_, scope) = path.split_once('/')?;
+    let id = scope.strip_prefix("session-")?.strip_suffix(".scope")?;
+    (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(id)
+}
+
 /// Sets the limit. It tells the user nothing: what is refused here, `session register` refuses with its cause.
 pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer {
-    // A host that only observes ends no session.
-    if tell::observes(host) {
+    // A sudo in a login opens no session of logind's, and waits for each decision. A host that only observes ends no session.
+    if (call.kind().elevates() && is_in_a_session(host)) || tell::observes(host) {
         return Answer::NotOurs;
     }
     let settings = Settings::load(pam, host, line.break_glass);
@@ -73,5 +89,28 @@ fn stays(
         Ok(allowed) => Ok(allowed),
         Err(_) if surrounding.standing => Ok(Vec::new()),
         Err((account, cause)) => Err((account.name, cause)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_session_s_own_scope_is_a_session() {
+        let at = |path: &str| format!("9:name=systemd:/x\n0::{path}\n");
+        assert_eq!(session_id(&at("/user.slice/user-1000.slice/session-92.scope")), Some("92"));
+        assert_eq!(session_id(&at("/user.slice/user-1000.slice/session-c4.scope")), Some("c4"));
+        for elsewhere in [
+            "/stint.slice/stint-aaaabbbbcccc-1-2.scope/7-8",
+            "/user.slice/user-1000.slice/user@1000.service/session-92.scope",
+            "/user.slice/user-1000.slice/session-92.scope/below",
+            "/user.slice/user-1000.slice/session-../../x.scope",
+            "/user.slice/user-1000.slice/session-.scope",
+            "/user.slice/user-1000.slice",
+            "/",
+        ] {
+            assert_eq!(session_id(&at(elsewhere)), None, "{elsewhere}");
+        }
     }
 }

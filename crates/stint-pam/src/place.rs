@@ -47,6 +47,9 @@ impl Host for ThisHost {
     fn login_uid(&self) -> Option<u32> {
         login_uid(&std::fs::read_to_string("/proc/self/loginuid").ok()?)
     }
+    fn cgroups(&self) -> Option<String> {
+        std::fs::read_to_string("/proc/self/cgroup").ok()
+    }
     fn clock(&self) -> Result<ClockReading, String> {
         read_clock()
     }

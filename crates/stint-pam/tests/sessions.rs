@@ -306,6 +306,28 @@ fn su_between_two_managed_accounts_ends_with_the_first_of_them() {
 }
 
 #[test]
+fn inside_a_session_of_logind_s_no_limit_is_set_and_with_a_session_that_it_forgot_there_is_one() {
+    let host = bob_stays_longer();
+    let warden = Warden::says_yes(&host);
+    host.real_uid(1000).gated_sessions("su");
+    let path = host.path("proc/self/cgroup");
+    std::fs::create_dir_all(host.path("proc/self")).unwrap();
+    std::fs::create_dir_all(host.path("run/systemd/sessions")).unwrap();
+    support::fixture::write(&path, b"0::/user.slice/user-1000.slice/session-92.scope\n");
+    let open = || {
+        let mut pam = host.start("su", "bob").caller(ALICE);
+        assert_eq!(pam.open(), SUCCESS);
+        warden.next();
+        pam.limit()
+    };
+    assert!(about_forty_minutes(open()), "logind does not know the session, so pam_systemd would open one");
+    support::fixture::write(&host.path("run/systemd/sessions/92"), b"UID=1000\n");
+    assert_eq!(open(), None);
+    support::fixture::write(&path, b"0::/stint.slice/stint-aaaabbbbcccc-1-2.scope/7-8\n");
+    assert!(about_forty_minutes(open()), "from a scope of ours a session can be opened");
+}
+
+#[test]
 fn roots_su_inside_the_session_of_a_grant_ends_with_that_grant() {
     for target in ["bob", "daemon", "root"] {
         let host = bob_stays_longer();

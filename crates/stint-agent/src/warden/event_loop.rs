@@ -185,6 +185,8 @@ async fn hear(warden: &mut Warden, message: Message) {
             let said = warden.register(*register, peer_pid).await;
             // Whoever asked may be gone; PID 1 holds the limit of what opened all the same.
             let _ = answer.send(said);
+            // It goes out before the journal is read to be shipped: sudo waits for it.
+            tokio::task::yield_now().await;
             warden.enforcer.doubt_login(peer_pid);
         }
         Message::Decision(note) => warden.note_decision(*note),

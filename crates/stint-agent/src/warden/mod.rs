@@ -12,7 +12,7 @@
 
 mod changes;
 mod clients;
-mod config;
+pub(crate) mod config;
 mod event_loop;
 pub(crate) mod files;
 mod gate;

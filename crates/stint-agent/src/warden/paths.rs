@@ -64,6 +64,10 @@ impl Paths {
     pub(crate) fn status(&self) -> PathBuf {
         self.run.join("status.json")
     }
+    /// The sessions that are registered: of this boot only, so it need not outlive it.
+    pub(crate) fn sessions(&self) -> PathBuf {
+        self.run.join("sessions.json")
+    }
     /// Where sessions are registered.
     pub(crate) fn warden_socket(&self) -> PathBuf {
         self.run.join("warden.sock")

@@ -81,6 +81,9 @@ impl Host for FolderHost {
     fn login_uid(&self) -> Option<u32> {
         self.number("proc/self/loginuid").filter(|uid| *uid != u32::MAX)
     }
+    fn cgroups(&self) -> Option<String> {
+        std::fs::read_to_string(self.base.join("proc/self/cgroup")).ok()
+    }
     fn clock(&self) -> Result<ClockReading, String> {
         let read = |clock| clock_gettime(clock).map_err(|e| e.to_string());
         let (wall, boot) = (read(ClockId::CLOCK_REALTIME)?, read(ClockId::CLOCK_BOOTTIME)?);

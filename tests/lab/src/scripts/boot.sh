@@ -5,7 +5,10 @@ id=$1 host=$2 image=$3 dir=$4
 
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$dir/disk,workdir=$dir/work" "$dir/root"
 # Hides a v1 or hybrid hierarchy: systemd inside then runs unified.
-[ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 none /sys/fs/cgroup
+# With favordynmods, as an armed host of its own has it (`stintd fast-moves`): a container cannot ask for it.
+if [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ]; then
+    mount -t cgroup2 -o favordynmods none /sys/fs/cgroup 2>/dev/null || mount -t cgroup2 none /sys/fs/cgroup
+fi
 cgroup=/sys/fs/cgroup/$id
 mkdir -p "$cgroup/keep" "$cgroup/$host" /run/systemd
 echo $$ > "$cgroup/keep/cgroup.procs"

@@ -22,6 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 use stint_grant::time::Seconds;
 
 use super::failure::{Exit, Failure, root_only};
+use super::fast_moves;
 use super::system;
 use crate::warden::files;
 use crate::warden::paths::Paths;
@@ -208,6 +209,10 @@ fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
         }
     }
     tell_warden();
+    // sudo is slower without, and nothing else.
+    if let Err(failure) = fast_moves::run() {
+        println!("note: {failure}");
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use stint_grant::time::UnixTime;
 use stint_log::record::Event;
 
 use super::book::{Basis, Session, basis_of, grant_of_scope};
-use super::cgroup::unit_of;
+use super::cgroup::{unit_of, within};
 use super::enforcer::{Enforcer, Moment};
 use super::store;
 use crate::journal::Recorder;
@@ -17,14 +17,13 @@ impl Enforcer {
     /// After a start of the warden: takes the sessions that it knew before, those of our scopes that it did not, and logins that opened
     /// while it was away; then ends at once what no live grant permits.
     pub(crate) async fn adopt(&mut self, live: &[LiveGrant], at: Moment, recorder: &mut dyn Recorder) {
-        let (known, past) = store::load(&self.store, &self.boot_id);
-        self.past = past;
-        let (alive, gone): (Vec<_>, Vec<_>) = known.into_iter().partition(|session| self.is_alive(session));
+        let known = store::load(&self.store, &self.boot_id);
+        (self.past, self.scopes) = (known.past, known.scopes);
+        let (alive, gone): (Vec<_>, Vec<_>) =
+            known.sessions.into_iter().partition(|session| self.is_alive(session));
         self.sessions = alive;
         for session in gone {
-            if let Some(unit) = session.unit() {
-                self.units.forget(unit);
-            }
+            self.forget_place(&session);
             self.remember(session);
         }
         self.adopt_scopes(live, at);
@@ -36,6 +35,9 @@ impl Enforcer {
         }
         self.save();
         self.end_unpermitted(live, at, recorder).await;
+        if self.armed {
+            self.close_scopes(live);
+        }
         // Limits are read back, and moved where a window's end moved meanwhile.
         self.doubt_all_logins();
         if self.armed {
@@ -44,10 +46,17 @@ impl Enforcer {
     }
 
     fn adopt_scopes(&mut self, live: &[LiveGrant], at: Moment) {
-        for path in self.cgroups.children("/stint.slice") {
+        let scopes = self.cgroups.children("/stint.slice");
+        // A scope whose keeper is not known is taken as one session, with all that is in it.
+        let known = |path: &String| self.scopes.iter().any(|scope| scope.path() == *path);
+        let (known, unknown): (Vec<String>, Vec<String>) = scopes.into_iter().partition(known);
+        let groups = known.iter().flat_map(|path| self.cgroups.children(path));
+        for path in groups.chain(unknown).collect::<Vec<_>>() {
             let unit = unit_of(&path);
             let Some(grant) = grant_of_scope(unit) else { continue };
-            if self.sessions.iter().any(|s| s.unit() == Some(unit)) || !self.cgroups.is_populated(&path) {
+            let is_known =
+                self.sessions.iter().any(|s| s.cgroup.as_deref().is_some_and(|own| within(own, &path)));
+            if is_known || !self.cgroups.is_populated(&path) {
                 continue;
             }
             let Some(pid) = self.cgroups.members(&path).into_iter().min() else { continue };
@@ -57,7 +66,7 @@ impl Enforcer {
             let user = owner.map(|g| g.user().clone()).or_else(|| name_of(login_uid?));
             let Some(user) = user else { continue };
             self.sessions.push(Session {
-                name: unit.to_owned(),
+                name: path.trim_start_matches("/stint.slice/").to_owned(),
                 kind: SessionKind::Elevation,
                 service: "sudo".to_owned(),
                 user: user.clone(),

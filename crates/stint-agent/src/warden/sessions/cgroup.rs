@@ -23,6 +23,9 @@ impl<'a> Killable<'a> {
         let shape = (parts.next(), parts.next(), parts.next(), parts.next());
         let allowed = match shape {
             (Some("stint.slice"), Some(scope), None, None) => is_unit(scope, "stint-", ".scope"),
+            (Some("stint.slice"), Some(scope), Some(own), None) => {
+                is_unit(scope, "stint-", ".scope") && is_unit(own, "", "")
+            }
             (Some("user.slice"), Some(slice), None, None) => user_of(slice).is_some(),
             (Some("user.slice"), Some(slice), Some(scope), None) => {
                 user_of(slice).is_some() && is_unit(scope, "session-", ".scope")
@@ -33,8 +36,11 @@ impl<'a> Killable<'a> {
     }
 }
 
-/// The unit whose group this is: the last part of the path.
+/// The unit whose group this is, or that it lies in: the last part of the path, but for the groups in our own scopes.
 pub(super) fn unit_of(path: &str) -> &str {
+    if let Some(scope) = path.strip_prefix("/stint.slice/") {
+        return scope.split('/').next().unwrap_or(scope);
+    }
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -71,9 +77,14 @@ impl Cgroups {
         Self { root: root.into() }
     }
 
+    /// The file in which the kernel says whether any process is in it or below, and which changes then.
+    pub(super) fn events(&self, path: &str) -> PathBuf {
+        self.file(path, "cgroup.events")
+    }
+
     /// Whether any process is in it or below.
     pub(super) fn is_populated(&self, path: &str) -> bool {
-        let events = fs::read_to_string(self.file(path, "cgroup.events"));
+        let events = fs::read_to_string(self.events(path));
         events.is_ok_and(|text| text.lines().any(|line| line == "populated 1"))
     }
 
@@ -82,6 +93,30 @@ impl Cgroups {
         let mut members = Vec::new();
         collect(&self.folder(path), &mut members);
         members
+    }
+
+    /// Whether it is there.
+    pub(super) fn exists(&self, path: &str) -> bool {
+        self.folder(path).exists()
+    }
+
+    /// The processes in it, without those below.
+    pub(super) fn direct_members(&self, path: &str) -> Vec<u32> {
+        procs(&self.folder(path))
+    }
+
+    /// Moves a process into a new group right below one that is there.
+    pub(super) fn enter(&self, path: &str, pid: u32) -> io::Result<()> {
+        fs::create_dir(self.folder(path))?;
+        put(&self.file(path, "cgroup.procs"), &pid.to_string()).inspect_err(|_| self.remove(path))
+    }
+
+    /// Removes a group that is empty, and the empty ones in it. One that is not stays, and goes with its scope.
+    pub(super) fn remove(&self, path: &str) {
+        for child in self.children(path) {
+            self.remove(&child);
+        }
+        let _ = fs::remove_dir(self.folder(path));
     }
 
     /// The groups right below one.
@@ -133,9 +168,13 @@ fn put(file: &Path, text: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(file)?.write_all(text.as_bytes())
 }
 
-fn collect(folder: &Path, members: &mut Vec<u32>) {
+fn procs(folder: &Path) -> Vec<u32> {
     let procs = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    members.extend(procs.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
+    procs.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0).collect()
+}
+
+fn collect(folder: &Path, members: &mut Vec<u32>) {
+    members.extend(procs(folder));
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir())) {
         collect(&entry.path(), members);

@@ -97,6 +97,7 @@ impl Enforcer {
         }
         // What ended by itself before is not this end's doing.
         self.tidy(recorder);
+        self.close_scopes(live);
         for grant in ended {
             let closing = self.closing(grant, live, at);
             self.closings.push(closing);
@@ -174,15 +175,18 @@ impl Enforcer {
         for closing in closings.iter_mut().filter(|closing| !closing.asked) {
             closing.asked = true;
             for session in &closing.sessions {
-                if session.cgroup.is_none()
-                    && let Some(target) = session.sweep_target()
-                {
-                    sweep::ask(&self.proc, &target);
+                match (&session.cgroup, session.sweep_target()) {
+                    // Others share its scope.
+                    (Some(path), _) if session.kind == SessionKind::Elevation => {
+                        sweep::ask_all(&self.cgroups.members(path));
+                    }
+                    (None, Some(target)) => sweep::ask(&self.proc, &target),
+                    _ => {}
                 }
-                let asked = match (&session.logind, session.unit(), session.kind) {
-                    _ if silent => Ok(()),
-                    (Some(id), _, SessionKind::Login) => self.bus.terminate_session(id).await,
-                    (_, Some(unit), SessionKind::Elevation) => self.bus.stop_unit(unit).await,
+                let asked = match &session.logind {
+                    Some(id) if session.kind == SessionKind::Login && !silent => {
+                        self.bus.terminate_session(id).await
+                    }
                     _ => Ok(()),
                 };
                 if let Err(error) = asked {

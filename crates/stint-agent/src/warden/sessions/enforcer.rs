@@ -14,6 +14,7 @@ use super::cgroup::Cgroups;
 use super::ending::Closing;
 use super::limits::Doubt;
 use super::proc::Proc;
+use super::scopes::Scope;
 use super::store;
 use super::units::Units;
 use crate::journal::Recorder;
@@ -35,14 +36,14 @@ pub(crate) struct Enforcer {
     pub(super) bus: Bus,
     pub(super) proc: Proc,
     pub(super) cgroups: Cgroups,
-    /// Where the unified hierarchy is mounted.
-    hierarchy: PathBuf,
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
     pub(super) sessions: Vec<Session>,
     /// Those that ended by themselves while their grants live: what left their scopes is still theirs.
     pub(super) past: Vec<Session>,
     pub(super) closings: Vec<Closing>,
+    /// The scopes that elevations are moved into.
+    pub(super) scopes: Vec<Scope>,
     pub(super) config: HostConfig,
     pub(super) armed: bool,
     pub(super) store: PathBuf,
@@ -62,15 +63,15 @@ impl Enforcer {
         Self {
             bus: Bus::default(),
             cgroups: Cgroups::of_the_host(),
-            hierarchy: hierarchy(),
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
             sessions: Vec::new(),
             past: Vec::new(),
             closings: Vec::new(),
+            scopes: Vec::new(),
             config: HostConfig::default(),
             armed: false,
-            store: paths.warden().join("sessions.json"),
+            store: paths.sessions(),
             boot_id: proc.boot_id().unwrap_or_default(),
             to_reset: Vec::new(),
             doubtful: BTreeMap::new(),
@@ -117,7 +118,7 @@ impl Enforcer {
     /// The files in which the kernel says whether anything is left of a session. When one changes, [`Self::tidy`] is wanted.
     pub(crate) fn watched_groups(&self) -> BTreeSet<PathBuf> {
         let groups = self.sessions.iter().filter_map(|session| session.cgroup.as_deref());
-        groups.map(|group| self.hierarchy.join(group.trim_start_matches('/')).join("cgroup.events")).collect()
+        groups.map(|group| self.cgroups.events(group)).collect()
     }
 
     /// Kills what had its two seconds.
@@ -154,25 +155,44 @@ impl Enforcer {
 
     /// Keeps what a session that ended by itself is swept by, once.
     pub(super) fn remember(&mut self, session: Session) {
-        let same = |past: &Session| {
-            past.user == session.user
-                && past.sweep_target() == session.sweep_target()
+        if session.sweep_target().is_none() {
+            return;
+        }
+        let same = |past: &&mut Session| {
+            past.kind == session.kind
+                && past.user == session.user
+                && (past.login_uid, past.audit) == (session.login_uid, session.audit)
+                && past.home == session.home
                 && past.target == session.target
                 && past.basis == session.basis
         };
-        if session.sweep_target().is_some() && !self.past.iter().any(same) {
-            self.past.push(session);
+        match self.past.iter_mut().find(same) {
+            // Of many elevations from one login the first stands for all: a list without end would be written down at each.
+            Some(past) => past.started = past.started.min(session.started),
+            None => self.past.push(session),
         }
     }
 
     /// Forgets sessions that are over.
     pub(super) fn forget(&mut self, over: &[Session]) {
-        for unit in over.iter().filter_map(Session::unit) {
-            self.units.forget(unit);
-        }
         self.sessions.retain(|session| !over.contains(session));
         self.past.retain(|session| !over.contains(session));
+        for session in over {
+            self.forget_place(session);
+        }
+        self.release_scopes();
         self.save();
+    }
+
+    /// Removes the group that was a session's alone, and what PID 1 was told of its unit if nothing else is in it.
+    pub(super) fn forget_place(&self, session: &Session) {
+        if let Some(path) = session.cgroup.as_deref().filter(|path| path.starts_with("/stint.slice/")) {
+            self.cgroups.remove(path);
+        }
+        let Some(unit) = session.unit() else { return };
+        if !self.sessions.iter().any(|other| other.unit() == Some(unit)) {
+            self.units.forget(unit);
+        }
     }
 
     /// A session lives as long as anything is in its scope: what was left in it after logout counts.
@@ -184,17 +204,12 @@ impl Enforcer {
     }
 
     pub(super) fn save(&self) {
-        if let Err(error) = store::save(&self.store, &self.boot_id, &self.sessions, &self.past) {
+        if let Err(error) = store::save(&self.store, &self.boot_id, &self.sessions, &self.past, &self.scopes)
+        {
             // PID 1 holds each session's limit, and scopes and logins are found again.
             tracing::error!(%error, "the registered sessions cannot be written down");
         }
     }
-}
-
-/// With both hierarchies mounted, the unified one has a folder of its own.
-fn hierarchy() -> PathBuf {
-    let unified = PathBuf::from("/sys/fs/cgroup/unified");
-    if unified.join("cgroup.procs").exists() { unified } else { PathBuf::from("/sys/fs/cgroup") }
 }
 
 /// The account's uid, from the host's own passwd file.

@@ -43,7 +43,7 @@ impl Enforcer {
     pub(crate) async fn extend(&mut self, live: &[LiveGrant], at: Moment, recorder: &mut dyn Recorder) {
         for session in &self.sessions {
             let Some(unit) = session.unit() else { continue };
-            if session.permitted_until(live).is_some_and(|until| until != session.limit) {
+            if self.permitted_until(unit, live).is_some_and(|until| until != session.limit) {
                 self.doubtful.insert(unit.to_owned(), Doubt::Moved);
             }
         }
@@ -111,9 +111,8 @@ impl Enforcer {
     ) -> Result<(), String> {
         let mut wrong = Vec::new();
         for (unit, doubt) in self.doubtful.clone() {
-            let session = self.sessions.iter().find(|session| session.unit() == Some(unit.as_str()));
             // What nothing permits is ending; what PID 1 does not know has ended.
-            let until = session.and_then(|session| session.permitted_until(live));
+            let until = self.permitted_until(&unit, live);
             let facts = match until {
                 Some(_) => self.bus.scope(&unit).await.map_err(|e| e.to_string())?,
                 None => None,
@@ -156,6 +155,12 @@ impl Enforcer {
             }
         }
         outcome
+    }
+
+    /// Until when anything in a unit may go on. The warden itself ends what may not go on so long.
+    fn permitted_until(&self, unit: &str, live: &[LiveGrant]) -> Option<UnixTime> {
+        let inside = self.sessions.iter().filter(|session| session.unit() == Some(unit));
+        inside.filter_map(|session| session.permitted_until(live)).max()
     }
 
     fn is_settled(&mut self, unit: &str, until: UnixTime) {

@@ -1,21 +1,18 @@
 //! A session opens.
 
-use std::time::Duration;
+use std::io;
 
 use stint_grant::ids::UserName;
 use stint_grant::register::{Register, RegisterAnswer, SessionKind};
-use stint_grant::time::{Seconds, UnixTime};
+use stint_grant::time::UnixTime;
 use stint_log::record::{Event, Verdict};
 
 use super::book::{Basis, Session, basis_of, logind_id};
 use super::cgroup::{Killable, unit_of};
 use super::enforcer::{Enforcer, Moment, alarm};
+use super::scopes::{ScopeError, path_of};
 use crate::journal::Recorder;
 use crate::warden::live::LiveGrant;
-use crate::warden::systemd::{BusError, ScopeRequest};
-
-/// How long a process may take to be in its new scope. The module waits 500 ms for the whole answer.
-const MOVE_BOUND: Duration = Duration::from_millis(400);
 
 /// Why a session may not open.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +26,9 @@ enum Refused {
     #[error("{user:?} is not a name that a grant can be for")]
     Name { user: String },
     #[error("this command cannot be given its own limit: {0}")]
-    Scope(#[from] BusError),
-    #[error("this command cannot be given its own limit: it was not moved to {scope} in time")]
-    NotMoved { scope: String },
+    Scope(#[from] ScopeError),
+    #[error("this command cannot be given its own limit: it was not moved to {group}: {cause}")]
+    NotMoved { group: String, cause: io::Error },
 }
 
 impl Refused {
@@ -104,13 +101,19 @@ impl Enforcer {
         let user = UserName::new(register.user.clone())
             .map_err(|_| Refused::Name { user: register.user.clone() })?;
         let (basis, until) = basis_of(register, live).ok_or(Refused::NoGrant)?;
-        let session = self.describe(register, user, basis, until, at).ok_or(Refused::Gone)?;
+        // In observe mode PID 1 is given nothing to end.
+        let moves = register.kind == SessionKind::Elevation && self.armed;
+        let place = if moves {
+            let unit = self.scope_for(&basis, until, until.since(at.now)).await?;
+            Some(format!("{}/{}-{}", path_of(&unit), register.pid, at.boottime_ms))
+        } else {
+            None
+        };
+        let session = self.describe(register, user, basis, until, place).ok_or(Refused::Gone)?;
         // Known before it is moved: a warden that is killed in between finds it again.
         self.sessions.push(session.clone());
         self.save();
-        // In observe mode PID 1 is given nothing to end.
-        let moves = session.kind == SessionKind::Elevation && self.armed;
-        if moves && let Err(refused) = self.move_to_scope(&session, until.since(at.now)).await {
+        if moves && let Err(refused) = self.enter(&session) {
             self.sessions.retain(|s| *s != session);
             self.save();
             return Err(refused);
@@ -144,20 +147,17 @@ impl Enforcer {
         user: UserName,
         basis: Vec<Basis>,
         limit: UnixTime,
-        at: Moment,
+        place: Option<String>,
     ) -> Option<Session> {
         let pid = register.pid;
         let started = self.proc.stat(pid)?.started;
         let home = self.proc.cgroup(pid)?;
         let audit_session = self.proc.audit_session(pid);
         let (name, cgroup) = match register.kind {
-            SessionKind::Elevation if !self.armed => (format!("{}-{pid}", register.service), None),
-            SessionKind::Elevation => {
-                let grant = &basis.first()?.grant;
-                let scope = format!("stint-{grant}-{pid}-{}.scope", at.boottime_ms);
-                let path = format!("/stint.slice/{scope}");
-                (scope, Some(path))
-            }
+            SessionKind::Elevation => match place {
+                Some(path) => (path.trim_start_matches("/stint.slice/").to_owned(), Some(path)),
+                None => (format!("{}-{pid}", register.service), None),
+            },
             SessionKind::Login => {
                 let scope = own_scope(&home);
                 let number = || audit_session.map_or_else(|| format!("pid-{pid}"), |n| format!("audit-{n}"));
@@ -189,24 +189,15 @@ impl Enforcer {
         })
     }
 
-    async fn move_to_scope(&mut self, session: &Session, left: Seconds) -> Result<(), Refused> {
-        let path = session.cgroup.clone().unwrap_or_default();
-        let request = ScopeRequest {
-            name: session.name.clone(),
-            description: format!("{} for {} by grant", session.service, session.user),
-            pid: session.pid,
-            runtime_max: Duration::from_secs(left.0.max(1)),
-        };
-        self.bus.start_scope(&request).await?;
-        // PID 1 answers when the job is queued. What is forked before the move would stay outside.
-        let moved = async {
-            while self.proc.cgroup(session.pid).as_deref() != Some(path.as_str()) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        tokio::time::timeout(MOVE_BOUND, moved)
-            .await
-            .map_err(|_| Refused::NotMoved { scope: request.name.clone() })
+    /// Moves the process into its group. What it forks from now on is in there as well.
+    fn enter(&self, session: &Session) -> Result<(), Refused> {
+        let group = session.cgroup.clone().unwrap_or_default();
+        let moved = self.cgroups.enter(&group, session.pid).and_then(|()| {
+            let there = self.proc.cgroup(session.pid).is_some_and(|now| now == group)
+                && self.proc.is_alive(session.pid, session.started);
+            if there { Ok(()) } else { Err(io::Error::other("it is not there")) }
+        });
+        moved.map_err(|cause| Refused::NotMoved { group, cause })
     }
 }
 

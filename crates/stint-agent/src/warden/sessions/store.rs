@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::book::Session;
+use super::scopes::Scope;
 use crate::warden::files::{self, FileError};
 
 /// The largest file that is read back.
@@ -15,11 +16,23 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 const FORMAT: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
-struct Stored<S> {
+struct Stored<S, P> {
     format: u32,
     boot_id: String,
     sessions: S,
     past: S,
+    scopes: P,
+}
+
+/// What is read back.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// Those that were open.
+    pub(super) sessions: Vec<Session>,
+    /// Those that had ended by themselves while their grants live.
+    pub(super) past: Vec<Session>,
+    /// The scopes of elevations.
+    pub(super) scopes: Vec<Scope>,
 }
 
 /// Writes all sessions down: those that are open, and those that ended by themselves while their grants live.
@@ -28,15 +41,16 @@ pub(super) fn save(
     boot_id: &str,
     sessions: &[Session],
     past: &[Session],
+    scopes: &[Scope],
 ) -> Result<(), FileError> {
-    let stored = Stored { format: FORMAT, boot_id: boot_id.to_owned(), sessions, past };
+    let stored = Stored { format: FORMAT, boot_id: boot_id.to_owned(), sessions, past, scopes };
     let bytes = serde_json::to_vec(&stored).expect("sessions are plain data");
     files::replace_volatile(path, &bytes, 0o600)
 }
 
 /// Reads both back. Those of another boot are none of this one's.
-pub(super) fn load(path: &Path, boot_id: &str) -> (Vec<Session>, Vec<Session>) {
-    let none = || (Vec::new(), Vec::new());
+pub(super) fn load(path: &Path, boot_id: &str) -> Known {
+    let none = Known::default;
     let bytes = match files::read(path, MAX_BYTES) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return none(),
@@ -45,8 +59,10 @@ pub(super) fn load(path: &Path, boot_id: &str) -> (Vec<Session>, Vec<Session>) {
             return none();
         }
     };
-    match serde_json::from_slice::<Stored<Vec<Session>>>(&bytes) {
-        Ok(stored) if stored.format == FORMAT && stored.boot_id == boot_id => (stored.sessions, stored.past),
+    match serde_json::from_slice::<Stored<Vec<Session>, Vec<Scope>>>(&bytes) {
+        Ok(stored) if stored.format == FORMAT && stored.boot_id == boot_id => {
+            Known { sessions: stored.sessions, past: stored.past, scopes: stored.scopes }
+        }
         Ok(_) => none(),
         Err(error) => {
             // Our scopes are found again by their names, and logins by logind.
@@ -64,12 +80,12 @@ mod tests {
     fn sessions_of_another_boot_and_damaged_files_are_none() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sessions.json");
-        assert_eq!(load(&path, "boot"), (vec![], vec![]));
+        assert_eq!(load(&path, "boot"), Known::default());
         let session = super::super::book::tests::example();
-        save(&path, "boot", std::slice::from_ref(&session), &[]).unwrap();
-        assert_eq!(load(&path, "boot"), (vec![session], vec![]));
-        assert_eq!(load(&path, "next boot"), (vec![], vec![]));
+        save(&path, "boot", std::slice::from_ref(&session), &[], &[]).unwrap();
+        assert_eq!(load(&path, "boot"), Known { sessions: vec![session], ..Known::default() });
+        assert_eq!(load(&path, "next boot"), Known::default());
         std::fs::write(&path, b"{\"format\":1,").unwrap();
-        assert_eq!(load(&path, "boot"), (vec![], vec![]));
+        assert_eq!(load(&path, "boot"), Known::default());
     }
 }

@@ -108,6 +108,13 @@ pub(super) fn ask(proc: &Proc, target: &Target) {
     signal_all(proc, std::slice::from_ref(target), &Spared::default(), &[Signal::TERM, Signal::HUP]);
 }
 
+/// Asks processes to end, once; those that were stopped as well.
+pub(super) fn ask_all(pids: &[u32]) {
+    for pid in pids {
+        signal_process(*pid, &[Signal::TERM, Signal::HUP, Signal::CONT], || true);
+    }
+}
+
 /// Whether anything belongs to a target.
 pub(super) fn finds(proc: &Proc, target: &Target) -> bool {
     signal_all(proc, std::slice::from_ref(target), &Spared::default(), &[]) > 0

@@ -99,6 +99,8 @@ impl Bus {
             ("TimeoutStopUSec", Variant::from(500_000_u64)),
             ("SendSIGHUP", Variant::from(true)),
             ("CollectMode", Variant::from("inactive-or-failed")),
+            // The groups below are ours. No controller is asked for, so none is turned on for it.
+            ("DelegateControllers", Variant::from(Vec::<&str>::new())),
         ];
         let was_connected = self.connection.is_some();
         let started = self.start_transient(&what, &request.name, &properties).await;
@@ -121,17 +123,6 @@ impl Bus {
             manager.start_transient_unit(name, "fail", properties, &[]).await
         };
         self.bounded(what, BOUND, call).await.map(drop)
-    }
-
-    /// Asks PID 1 to stop a unit: TERM and HUP to all in it, KILL after its `TimeoutStopSec`.
-    pub(crate) async fn stop_unit(&mut self, name: &str) -> Result<(), BusError> {
-        let what = format!("stopping {name}");
-        let connection = self.connection(&what).await?;
-        let call = async {
-            let manager = SystemdManagerProxy::new(&connection).await?;
-            manager.stop_unit(name, "replace").await
-        };
-        self.bounded(&what, BOUND, call).await.map(drop)
     }
 
     /// Takes a unit off the list of what failed.
