@@ -103,3 +103,39 @@ fn the_end_of_a_sudo_and_of_a_login_are_on_record_when_they_happen() -> Tested {
     })?;
     Ok(())
 }
+
+#[test]
+fn elevations_share_a_scope_that_outlives_the_warden_and_goes_with_the_grant() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    let id = fleet.grant("web-root", "10m")?;
+    let mut session = host.ssh_session("alice")?;
+    session.wait_for("stint: access until", BOUND)?;
+    session.type_line("sudo -n sleep 616 & sudo -n sleep 617 &")?;
+    until("both to run", BOUND, || runs(host, "sleep 616") && runs(host, "sleep 617"))?;
+    let (one, two) = (cgroups_of(host, "sleep 616")?, cgroups_of(host, "sleep 617")?);
+    let scope = |path: &str| path.split('/').find(|part| part.ends_with(".scope")).map(str::to_owned);
+    assert!(one.trim() != two.trim() && scope(&one).is_some(), "no groups of their own: {one} {two}");
+    assert_eq!(scope(&one), scope(&two));
+    let unit = scope(&one).unwrap_or_default();
+    let limit = host.sh(&format!("systemctl show {unit} --property=RuntimeMaxUSec --value"))?;
+    assert!(limit.stdout.contains("min"), "PID 1 has no limit for it: {}", limit.stdout);
+
+    let before = host.sh("systemctl show stint-warden --property=MainPID --value")?.stdout;
+    host.sh("systemctl kill --signal=KILL stint-warden")?.check("killing the warden")?;
+    until("another warden", BOUND, || {
+        host.sh("systemctl is-active stint-warden && systemctl show stint-warden --property=MainPID --value")
+            .is_ok_and(|said| said.success() && !said.stdout.contains(before.trim()))
+    })?;
+    session.type_line("sudo -n sleep 618 &")?;
+    until("a third to run", BOUND, || runs(host, "sleep 618"))?;
+    assert_eq!(scope(&cgroups_of(host, "sleep 618")?), Some(unit.clone()));
+    assert!(runs(host, "sleep 616"), "the warden's death is not the elevation's");
+
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "done", "--wait"])?;
+    until("all of it to be gone", BOUND, || {
+        let left = "pgrep -xf 'sleep 61[678]' || pgrep -xf '.*stintd keep' || test -e /sys/fs/cgroup/stint.slice/*.scope";
+        host.sh(left).is_ok_and(|said| !said.success())
+    })?;
+    Ok(())
+}
