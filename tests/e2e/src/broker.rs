@@ -50,8 +50,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Makes a broker with a catalog and more lines in `broker.toml`, and takes its offline keys away.
-    pub(crate) fn init(lab: &Lab, packages: &Packages, more: &str) -> Result<Self, E2eError> {
+    /// Makes a broker with further files in its catalog, and more lines in `broker.toml`, and takes its offline keys away.
+    pub(crate) fn init(lab: &Lab, packages: &Packages, more: &str, catalog: &[(&str, &str)]) -> Result<Self, E2eError> {
         let program = packages.unpack_broker(lab)?;
         let (data, offline) = (lab.dir().join("broker"), lab.dir().join("offline"));
         let passphrase = lab.dir().join("passphrase");
@@ -77,7 +77,7 @@ impl Broker {
         let made = lab.control(&line)?.check("stint-broker init")?;
         let made: serde_json::Value = serde_json::from_str(&made.stdout)
             .map_err(|error| E2eError::answer("stint-broker init", format!("{error}: {made}")))?;
-        for (name, content) in CATALOG {
+        for (name, content) in CATALOG.iter().chain(catalog) {
             let path = data.join("catalog").join(name);
             fs::write(&path, content).map_err(E2eError::file(&path))?;
         }

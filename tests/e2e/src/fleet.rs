@@ -35,6 +35,8 @@ pub struct Options {
     pub keep_alive: String,
     /// `broker.toml`: how long a host's certificate holds.
     pub certificate_life: String,
+    /// Further files of the broker's catalog, by name.
+    pub catalog: &'static [(&'static str, &'static str)],
     /// Whether the host is armed and confirmed.
     pub armed: bool,
 }
@@ -46,6 +48,7 @@ impl Default for Options {
             pulse_interval: "20s".into(),
             keep_alive: "10s".into(),
             certificate_life: "7d".into(),
+            catalog: &[],
             armed: true,
         }
     }
@@ -86,7 +89,7 @@ impl Fleet {
             "pulse_interval = \"{pulse_interval}\"\nkeep_alive = \"{keep_alive}\"\n\
              host_certificate_life = \"{certificate_life}\"\n"
         );
-        let broker = Broker::init(&lab, &packages, &pace)?;
+        let broker = Broker::init(&lab, &packages, &pace, options.catalog)?;
         broker.start()?;
 
         let person = |name: &str, signing: Signing| -> Result<Person, E2eError> {

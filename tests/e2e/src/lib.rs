@@ -3,8 +3,9 @@
 //!
 //! `cargo xtask test` builds the packages and runs these tests; to run one by hand, call `cargo xtask dist` first.
 //!
-//! [`Fleet`] is a broker, its people and one host, enrolled and armed.
+//! [`Fleet`] is a broker, its people and one host, enrolled and armed. [`battery`] is every known way to stay.
 
+pub mod battery;
 mod broker;
 mod error;
 mod fleet;

@@ -149,6 +149,11 @@ impl Host {
         ssh::run(&self.lab, user, &self.name, options, line)
     }
 
+    /// Starts a command through real ssh, with further options of the ssh client, and lets it run: its input stays open.
+    pub fn ssh_held(&self, user: &str, options: &[&str], line: &str) -> Result<ssh::Session, LabError> {
+        ssh::Session::hold(&self.lab, user, &self.name, options, line)
+    }
+
     /// Opens an interactive login shell on a terminal, through real ssh.
     pub fn ssh_session(&self, user: &str) -> Result<ssh::Session, LabError> {
         ssh::Session::open(&self.lab, user, &self.name)

@@ -48,6 +48,18 @@ impl Session {
         Self::of(command)
     }
 
+    pub(crate) fn hold(
+        lab: &Inner,
+        user: &str,
+        host: &str,
+        options: &[&str],
+        line: &str,
+    ) -> Result<Self, LabError> {
+        let mut command = client(lab, Command::new("unshare"), user, options);
+        command.arg(format!("{user}@{host}")).arg(line);
+        Self::of(command)
+    }
+
     /// Whatever the command shows, and whatever is typed to it.
     pub(crate) fn of(mut command: Command) -> Result<Self, LabError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

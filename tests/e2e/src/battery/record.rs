@@ -1,0 +1,56 @@
+//! What the host wrote down, as the broker holds it.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use stint_lab::poll;
+
+use crate::error::E2eError;
+use crate::fleet::{Fleet, HOST};
+
+const BOUND: Duration = Duration::from_secs(30);
+
+/// The lines of the host's record.
+pub(super) fn lines(fleet: &Fleet) -> Result<Vec<String>, E2eError> {
+    // Whatever comes of the verification: a record that does not verify is shown too, and some cases break it.
+    let told = fleet.carol.stint(&["audit", "ls", "--host", HOST])?;
+    Ok(told.text().lines().map(str::to_owned).collect())
+}
+
+/// Whether a record has all of these words, within a bound.
+pub(super) fn has(fleet: &Fleet, words: &[&str]) -> Result<bool, E2eError> {
+    let found = || lines(fleet).is_ok_and(|all| all.iter().any(|line| has_all(line, words)));
+    Ok(poll("a record", BOUND, || found().then_some(())).is_ok())
+}
+
+/// The findings of the receipt of a grant: what was removed, reported, and could not be excluded, one each. Nothing if the
+/// broker gets none.
+pub(super) fn receipt(fleet: &Fleet, grant: &str) -> Option<Vec<String>> {
+    poll("the receipt", BOUND, || {
+        let told = fleet.carol.stint(&["--output", "json", "audit", "ls", "--host", HOST]).ok()?;
+        let records = told.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let receipts: Vec<Value> = records.filter_map(|record| receipt_in(&record, grant)).collect();
+        (!receipts.is_empty()).then(|| receipts.iter().flat_map(findings).collect())
+    })
+    .ok()
+}
+
+/// The receipt in a record, wherever the record keeps its event.
+fn receipt_in(record: &Value, grant: &str) -> Option<Value> {
+    let fields = record.as_object()?;
+    if fields.get("not_excluded").is_some() && fields.get("grant").and_then(Value::as_str) == Some(grant) {
+        return Some(record.clone());
+    }
+    fields.values().find_map(|value| receipt_in(value, grant))
+}
+
+fn findings(receipt: &Value) -> Vec<String> {
+    let lists = ["removed", "undone", "reported", "not_excluded"];
+    let items = lists.iter().filter_map(|list| receipt[*list].as_array()).flatten();
+    items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+}
+
+/// Whether all of these words stand in a line.
+pub(super) fn has_all(line: &str, words: &[&str]) -> bool {
+    words.iter().all(|word| line.contains(word))
+}

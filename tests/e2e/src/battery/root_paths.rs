@@ -1,0 +1,521 @@
+//! Full root: processes in and out of its scope, and ways back in.
+
+use super::case::{Act, Answer, Case, Claim, NO_BASELINE, ROOT_WAS_USED, Takes};
+use super::round::{End, Family, Round};
+
+pub(super) const FAMILY: Family = Family {
+    name: "root",
+    rounds: &[
+        Round::new("full root", "web-root", End::Revoked, PROCESSES).on(READY),
+        Round::new("full root", "web-root", End::Natural("30s"), STUBBORN),
+        Round::new("full root", "web-root", End::GivenBack, FILES),
+        Round::new("full root", "web-root", End::Revoked, SYSTEM),
+    ],
+};
+
+/// A standing rule of doas, and an account for keys of root's.
+const READY: &str = "echo 'permit nopass alice as root' > /etc/doas.conf";
+
+const PROCESSES: &[Case] = &[
+    Case {
+        number: "23",
+        name: "a second sshd of root's on another port",
+        act: Act::Ssh(
+            &[],
+            "sudo -n /usr/sbin/sshd -p 9123 -o UsePAM=no -o PidFile=none -o PermitRootLogin=yes >/dev/null 2>&1 </dev/null",
+        ),
+        takes: Takes::Ssh(&["-p", "9123", "-o", "HostKeyAlias=web-01"], "true"),
+        claims: &[
+            Claim::ended("! ss -ltn | grep -q :9123"),
+            Claim::no_entry("alice", &["-p", "9123", "-o", "HostKeyAlias=web-01"], "true"),
+        ],
+    },
+    Case {
+        number: "24",
+        name: "`sudo -b`",
+        act: Act::Ssh(&[], "sudo -n -b sleep 9024 >/dev/null 2>&1 </dev/null"),
+        takes: Takes::Process("sleep 9024"),
+        claims: &[Claim::killed("sleep 9024")],
+    },
+    Case {
+        number: "25",
+        name: "`sudo setsid bash -c ... &`",
+        act: Act::Ssh(&[], "sudo -n setsid bash -c 'trap \"\" TERM HUP; sleep 9025 & sleep 9125' >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Process("sleep 9125"),
+        claims: &[Claim::killed("sleep 9025"), Claim::killed("sleep 9125")],
+    },
+    Case {
+        number: "25",
+        name: "`sudo -i`, and a process of a session of its own in it",
+        act: Act::Ssh(&[], "sudo -n -i setsid sleep 9225 >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Process("sleep 9225"),
+        claims: &[Claim::killed("sleep 9225")],
+    },
+    Case {
+        number: "25",
+        name: "`su -` with root's password",
+        act: Act::Ssh(&[], "echo root | su - -c 'setsid sleep 9325 >/dev/null 2>&1 </dev/null & sleep 0.3'"),
+        takes: Takes::Process("sleep 9325"),
+        claims: &[Claim::killed("sleep 9325")],
+    },
+    Case {
+        number: "26",
+        name: "doas",
+        act: Act::Ssh(&[], "doas -n setsid sleep 9026 >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Process("sleep 9026"),
+        claims: &[Claim::killed("sleep 9026")],
+    },
+    Case {
+        number: "26",
+        name: "`runuser -l bob`",
+        act: Act::Ssh(&[], "sudo -n runuser -l bob -c 'setsid sleep 9126' >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Process("sleep 9126"),
+        claims: &[Claim::killed("sleep 9126")],
+    },
+    Case {
+        number: "27",
+        name: "pkexec",
+        act: Act::Ssh(&[], "sudo -n pkexec setsid sleep 9027 >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Process("sleep 9027"),
+        claims: &[Claim::killed("sleep 9027")],
+    },
+    Case {
+        number: "27",
+        name: "run0",
+        act: Act::None,
+        takes: Takes::None,
+        claims: &[Claim::cannot(Answer::Killed, "systemd 252 of the lab's hosts has no run0")],
+    },
+    Case {
+        number: "28",
+        name: "`machinectl shell bob@`",
+        act: Act::Ssh(&[], "sudo -n machinectl -q shell bob@ /bin/sleep 9028 >/dev/null 2>&1 </dev/null & sleep 1"),
+        takes: Takes::Host("journalctl -q | grep -q 'machinectl -q shell bob@'"),
+        claims: &[Claim::killed("/bin/sleep 9028")],
+    },
+    Case {
+        number: "28",
+        name: "`machinectl shell root@`",
+        act: Act::Typed("sudo -n machinectl -q shell root@ /bin/sleep 9128"),
+        takes: Takes::Process("/bin/sleep 9128"),
+        claims: &[Claim::killed("/bin/sleep 9128").not_yet("PID 1 runs it, with a login of its own"), ROOT_WAS_USED],
+    },
+    Case {
+        number: "29",
+        name: "`systemd-run --unit=x`",
+        act: Act::Ssh(&[], "sudo -n systemd-run -q --unit=battery-29 sleep 9029"),
+        takes: Takes::Process("/usr/bin/sleep 9029"),
+        claims: &[
+            Claim::killed("/usr/bin/sleep 9029").not_yet("units are not compared with what was there before"),
+            ROOT_WAS_USED,
+        ],
+    },
+    Case {
+        number: "30",
+        name: "`systemd-run --scope --slice=system.slice`",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid systemd-run -q --scope --slice=system.slice sleep 9030 >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Process("/usr/bin/sleep 9030"),
+        claims: &[Claim::killed("/usr/bin/sleep 9030")],
+    },
+    Case {
+        number: "31",
+        name: "a process moved to another cgroup",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'mkdir -p /sys/fs/cgroup/battery; echo $$ > /sys/fs/cgroup/battery/cgroup.procs; \
+             exec sleep 9031' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("grep -q battery /proc/$(pgrep -xf 'sleep 9031')/cgroup"),
+        claims: &[Claim::killed("sleep 9031")],
+    },
+    Case {
+        number: "31",
+        name: "a process moved into the cgroup of a service",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'echo $$ > /sys/fs/cgroup/system.slice/cron.service/cgroup.procs; \
+             exec sleep 9131' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("grep -q cron.service /proc/$(pgrep -xf 'sleep 9131')/cgroup"),
+        claims: &[Claim::killed("sleep 9131"), Claim::ended("systemctl is-active cron")],
+    },
+    Case {
+        number: "32",
+        name: "`echo 0 > /proc/self/loginuid`",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'echo 0 > /proc/self/loginuid; exec sleep 9032' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("grep -qx 0 /proc/$(pgrep -xf 'sleep 9032')/loginuid"),
+        claims: &[Claim::killed("sleep 9032")],
+    },
+    Case {
+        number: "33",
+        name: "31 and 32 together",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'echo 0 > /proc/self/loginuid; mkdir -p /sys/fs/cgroup/battery2; \
+             echo $$ > /sys/fs/cgroup/battery2/cgroup.procs; exec sleep 9033' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("grep -qx 0 /proc/$(pgrep -xf 'sleep 9033')/loginuid && grep -q battery2 /proc/$(pgrep -xf 'sleep 9033')/cgroup"),
+        claims: &[
+            Claim::killed("sleep 9033").not_yet("neither its cgroup nor its login says whose it is"),
+            ROOT_WAS_USED,
+        ],
+    },
+    Case {
+        number: "49",
+        name: "a container with the host's root",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid unshare -mpuf --mount-proc chroot / sleep 9049 >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Process("sleep 9049"),
+        claims: &[Claim::killed("sleep 9049"), ROOT_WAS_USED],
+    },
+    Case {
+        number: "49",
+        name: "a container of a daemon (docker, podman)",
+        act: Act::None,
+        takes: Takes::None,
+        claims: &[Claim::cannot(Answer::Reported, "no container daemon runs inside the lab's hosts")],
+    },
+    Case {
+        number: "51",
+        name: "a debugger in a root daemon",
+        act: Act::Ssh(&[], "sudo -n setsid strace -qq -o /dev/null -p $(pgrep -x cron) >/dev/null 2>&1 </dev/null &"),
+        takes: Takes::Host("grep -q 'TracerPid:.[1-9]' /proc/$(pgrep -x cron)/status"),
+        claims: &[Claim::ended("! pgrep -x strace"), ROOT_WAS_USED],
+    },
+    Case {
+        number: "62",
+        name: "an open descriptor in a process that tries to survive",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'exec 7</etc/shadow; trap \"\" TERM HUP; exec sleep 9062' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("ls -l /proc/$(pgrep -xf 'sleep 9062')/fd/7"),
+        claims: &[Claim::killed("sleep 9062"), ROOT_WAS_USED],
+    },
+];
+
+/// The natural end, with the user's own login and root's things beside each other.
+const STUBBORN: &[Case] = &[
+    Case {
+        number: "25",
+        name: "`sudo -i` at a terminal, left open",
+        act: Act::Typed("sudo -n -i sh -c 'trap \"\" TERM HUP INT; sleep 9425 & sleep 9525'"),
+        takes: Takes::Process("sleep 9525"),
+        claims: &[
+            Claim::killed("sleep 9425"),
+            Claim::killed("sleep 9525"),
+            Claim::undone("! ls -A /etc/sudoers.d | grep -q zz-stint"),
+            Claim::denied("! runuser -u alice -- sudo -n true"),
+        ],
+    },
+    Case {
+        number: "31",
+        name: "a process moved to another cgroup",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid sh -c 'mkdir -p /sys/fs/cgroup/battery3; echo $$ > /sys/fs/cgroup/battery3/cgroup.procs; \
+             exec sleep 9231' >/dev/null 2>&1 </dev/null &",
+        ),
+        takes: Takes::Host("grep -q battery3 /proc/$(pgrep -xf 'sleep 9231')/cgroup"),
+        claims: &[Claim::killed("sleep 9231")],
+    },
+];
+
+const FILES: &[Case] = &[
+    Case {
+        number: "13",
+        name: "a line in /etc/cron.d",
+        act: Act::Ssh(&[], "echo '* * * * * root touch /var/tmp/battery-13' | sudo -n tee /etc/cron.d/battery-13"),
+        takes: Takes::Host("test -s /etc/cron.d/battery-13"),
+        claims: &[
+            Claim::undone_or_reported("! test -e /etc/cron.d/battery-13", &["/etc/cron.d/battery-13"]).not_yet(NO_BASELINE)
+        ],
+    },
+    Case {
+        number: "35",
+        name: "`timestamp_type=global` in sudoers.d",
+        act: Act::Ssh(
+            &[],
+            "echo 'Defaults timestamp_type=global' | sudo -n tee /etc/sudoers.d/battery-35 && sudo -n chmod 440 /etc/sudoers.d/battery-35",
+        ),
+        takes: Takes::Host("test -s /etc/sudoers.d/battery-35"),
+        claims: &[
+            Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-35", &["/etc/sudoers.d/battery-35"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "36",
+        name: "a rule of one's own in sudoers.d",
+        act: Act::Ssh(
+            &[],
+            "echo 'alice ALL = (ALL) NOPASSWD: ALL' | sudo -n tee /etc/sudoers.d/battery-36 && sudo -n chmod 440 /etc/sudoers.d/battery-36",
+        ),
+        takes: Takes::Host("test -s /etc/sudoers.d/battery-36"),
+        claims: &[
+            Claim::denied("! runuser -u alice -- sudo -n true"),
+            Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-36", &["/etc/sudoers.d/battery-36"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "37",
+        name: "`chattr +i` on our drop-in",
+        act: Act::Ssh(&[], "sudo -n chattr +i /etc/sudoers.d/zz-stint-{id}"),
+        takes: Takes::Host("lsattr /etc/sudoers.d/zz-stint-{id} | grep -q '^....i'"),
+        claims: &[
+            Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}"),
+            Claim::denied("! runuser -u alice -- sudo -n true"),
+        ],
+    },
+    Case {
+        number: "38",
+        name: "a key for root",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'mkdir -pm 700 /root/.ssh; cat /etc/ssh/lab-keys/alice >> /root/.ssh/authorized_keys'",
+        ),
+        takes: Takes::Host("grep -q alice /root/.ssh/authorized_keys"),
+        claims: &[
+            Claim::no_entry("root", &["-i", "{dir}/keys/alice"], "true"),
+            Claim::undone_or_reported("! grep -q alice /root/.ssh/authorized_keys", &["/root/.ssh/authorized_keys"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "38",
+        name: "a key for another user",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'mkdir -pm 700 ~bob/.ssh; cat /etc/ssh/lab-keys/alice >> ~bob/.ssh/authorized_keys; chown -R bob: ~bob/.ssh'",
+        ),
+        takes: Takes::Host("grep -q alice ~bob/.ssh/authorized_keys"),
+        claims: &[
+            Claim::no_entry("bob", &["-i", "{dir}/keys/alice"], "true"),
+            Claim::undone_or_reported("! grep -q alice ~bob/.ssh/authorized_keys", &["bob/.ssh/authorized_keys"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "39",
+        name: "a setuid copy of a shell",
+        act: Act::Ssh(&[], "sudo -n sh -c 'cp /bin/bash /usr/local/bin/battery-39; chmod 4755 /usr/local/bin/battery-39'"),
+        takes: Takes::Host("test -u /usr/local/bin/battery-39"),
+        claims: &[
+            Claim::undone_or_reported("! test -u /usr/local/bin/battery-39", &["/usr/local/bin/battery-39"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "40",
+        name: "a copy with file capabilities",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cp /bin/cat /usr/local/bin/battery-40; setcap cap_dac_override+ep /usr/local/bin/battery-40'",
+        ),
+        takes: Takes::Host("getcap /usr/local/bin/battery-40 | grep -q dac_override"),
+        claims: &[
+            Claim::undone_or_reported(
+                "! getcap /usr/local/bin/battery-40 2>&1 | grep -q dac_override",
+                &["/usr/local/bin/battery-40"],
+            )
+            .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "45",
+        name: "a polkit rule",
+        act: Act::Ssh(
+            &[],
+            "echo 'polkit.addRule(function() { return polkit.Result.YES; });' | sudo -n tee /etc/polkit-1/rules.d/battery-45.rules",
+        ),
+        takes: Takes::Host("test -s /etc/polkit-1/rules.d/battery-45.rules"),
+        claims: &[
+            Claim::undone_or_reported("! test -e /etc/polkit-1/rules.d/battery-45.rules", &["battery-45.rules"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "46",
+        name: "/etc/ld.so.preload",
+        act: Act::Ssh(&[], "echo /lib/x86_64-linux-gnu/libm.so.6 | sudo -n tee /etc/ld.so.preload"),
+        takes: Takes::Host("test -s /etc/ld.so.preload"),
+        claims: &[
+            Claim::undone_or_reported("! test -s /etc/ld.so.preload", &["/etc/ld.so.preload"]).not_yet(NO_BASELINE)
+        ],
+    },
+    Case {
+        number: "47",
+        name: "a systemd unit, enabled",
+        act: Act::Ssh(
+            &[],
+            "printf '[Service]\\nExecStart=/bin/sleep 9047\\n[Install]\\nWantedBy=multi-user.target\\n' | \
+             sudo -n tee /etc/systemd/system/battery-47.service && sudo -n systemctl enable --now battery-47.service",
+        ),
+        takes: Takes::Process("/bin/sleep 9047"),
+        claims: &[
+            Claim::undone_or_reported("! test -e /etc/systemd/system/battery-47.service", &["battery-47.service"])
+                .not_yet(NO_BASELINE),
+            Claim::killed("/bin/sleep 9047").not_yet("units are not compared with what was there before"),
+        ],
+    },
+    Case {
+        number: "47",
+        name: "a drop-in on a service that stands",
+        act: Act::Ssh(
+            &[],
+            "sudo -n mkdir -p /etc/systemd/system/cron.service.d && \
+             printf '[Service]\\nExecStartPre=/bin/true\\n' | sudo -n tee /etc/systemd/system/cron.service.d/battery-47.conf",
+        ),
+        takes: Takes::Host("test -s /etc/systemd/system/cron.service.d/battery-47.conf"),
+        claims: &[
+            Claim::undone_or_reported(
+                "! test -e /etc/systemd/system/cron.service.d/battery-47.conf",
+                &["cron.service.d/battery-47.conf"],
+            )
+            .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "47",
+        name: "a generator",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'mkdir -p /etc/systemd/system-generators; cp /bin/true /etc/systemd/system-generators/battery-47'",
+        ),
+        takes: Takes::Host("test -x /etc/systemd/system-generators/battery-47"),
+        claims: &[
+            Claim::undone_or_reported(
+                "! test -e /etc/systemd/system-generators/battery-47",
+                &["system-generators/battery-47"],
+            )
+            .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "48",
+        name: "udev RUN, profile.d, modprobe install, binfmt.d, sysctl.d",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'mkdir -p /etc/udev/rules.d /etc/modprobe.d /etc/binfmt.d /etc/sysctl.d; \
+             for f in udev/rules.d/48-battery.rules profile.d/battery-48.sh modprobe.d/battery-48.conf binfmt.d/battery-48.conf \
+             sysctl.d/battery-48.conf; do echo \"# battery\" > /etc/$f; done'",
+        ),
+        takes: Takes::Host("test -s /etc/sysctl.d/battery-48.conf"),
+        claims: &[
+            Claim::undone_or_reported("! test -e /etc/udev/rules.d/48-battery.rules", &["48-battery.rules"])
+                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/profile.d/battery-48.sh", &["profile.d/battery-48.sh"])
+                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/modprobe.d/battery-48.conf", &["modprobe.d/battery-48.conf"])
+                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/binfmt.d/battery-48.conf", &["binfmt.d/battery-48.conf"])
+                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/sysctl.d/battery-48.conf", &["sysctl.d/battery-48.conf"])
+                .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "48",
+        name: "core_pattern, written to the kernel at once",
+        act: Act::None,
+        takes: Takes::None,
+        claims: &[Claim::cannot(Answer::Reported, "the lab's hosts share the machine's kernel")],
+    },
+];
+
+const SYSTEM: &[Case] = &[
+    Case {
+        number: "37",
+        name: "a bind mount on our drop-in",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cp /etc/sudoers.d/zz-stint-{id} /var/tmp/battery-37; \
+             mount --bind /var/tmp/battery-37 /etc/sudoers.d/zz-stint-{id}'",
+        ),
+        takes: Takes::Host("findmnt /etc/sudoers.d/zz-stint-{id}"),
+        claims: &[
+            Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}"),
+            Claim::denied("! runuser -u alice -- sudo -n true"),
+        ],
+    },
+    Case {
+        number: "41",
+        name: "a new account with uid 0",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'useradd -o -u 0 -g 0 -M -d /root -s /bin/bash toor && cp /etc/ssh/lab-keys/alice /etc/ssh/lab-keys/toor'",
+        ),
+        takes: Takes::Host("getent passwd toor && test -s /etc/ssh/lab-keys/toor"),
+        claims: &[
+            Claim::no_entry("toor", &["-i", "{dir}/keys/alice"], "true"),
+            Claim::undone_or_reported("! getent passwd toor", &["toor"]).not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "41",
+        name: "a new account below the first managed uid",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'useradd -u 998 -m -s /bin/bash ghost && cp /etc/ssh/lab-keys/alice /etc/ssh/lab-keys/ghost'",
+        ),
+        takes: Takes::Host("getent passwd ghost && test -s /etc/ssh/lab-keys/ghost"),
+        claims: &[
+            Claim::undone_or_reported("! getent passwd ghost", &["ghost"]).not_yet(NO_BASELINE),
+            Claim::no_entry("ghost", &["-i", "{dir}/keys/alice"], "true")
+                .not_yet("an account that host.toml does not manage is not gated, whoever made it"),
+        ],
+    },
+    Case {
+        number: "42",
+        name: "`passwd root`",
+        act: Act::Ssh(&[], "echo root:battery | sudo -n chpasswd"),
+        takes: Takes::Host("test /etc/shadow -nt /etc/passwd-"),
+        claims: &[Claim::in_receipt(&["shadow"]).not_yet(NO_BASELINE)],
+    },
+    Case {
+        number: "43",
+        name: "`usermod -aG sudo`",
+        act: Act::Ssh(&[], "sudo -n usermod -aG sudo alice"),
+        takes: Takes::Host("id -nG alice | grep -qw sudo"),
+        claims: &[
+            Claim::denied("! runuser -u alice -- sudo -n true"),
+            Claim::undone_or_reported("! id -nG alice | grep -qw sudo", &["group"]).not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "50",
+        name: "systemd-nspawn on the host's root",
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid systemd-nspawn -q --register=no --keep-unit --volatile=yes -D / -M battery-50 sleep 9050 >/var/tmp/battery-50 2>&1 </dev/null &",
+        ),
+        takes: Takes::Process("sleep 9050"),
+        claims: &[Claim::killed("sleep 9050"), ROOT_WAS_USED],
+    },
+    Case {
+        number: "52",
+        name: "sshd replaced",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cp -p /usr/sbin/sshd /usr/sbin/sshd.new; echo >> /usr/sbin/sshd.new; mv /usr/sbin/sshd.new /usr/sbin/sshd'",
+        ),
+        takes: Takes::Host("! dpkg -V openssh-server | grep -q nothing && dpkg -V openssh-server | grep -q /usr/sbin/sshd"),
+        claims: &[ROOT_WAS_USED, Claim::in_receipt(&["/usr/sbin/sshd"]).not_yet(NO_BASELINE)],
+    },
+    Case {
+        number: "53",
+        name: "a kernel module, bpf, kexec",
+        act: Act::None,
+        takes: Takes::None,
+        claims: &[Claim::cannot(Answer::Reported, "the lab's hosts share the machine's kernel")],
+    },
+];

@@ -1,0 +1,336 @@
+//! Trying the cases: a host, a window, everything at once, the end, and then a hard look.
+
+use std::time::Duration;
+
+use stint_lab::{Session, until};
+
+use super::case::{Act, Case, Claim, Expected, Proof, Takes};
+use super::record;
+use super::report::{Found, Report, Row};
+use super::round::{End, Family, Round};
+use super::scan::Scanner;
+use crate::error::E2eError;
+use crate::fleet::{Fleet, Options};
+use crate::watch::unix_now;
+
+/// How long a technique may take to show that it took.
+const TAKES_BOUND: Duration = Duration::from_secs(20);
+/// How late, in seconds, what must be over may be over.
+const LATEST: f64 = 2.0;
+/// How long, in seconds, the scans go on for what is not clean: to tell late from never.
+const PATIENCE: f64 = 12.0;
+/// The schedulers look once a minute.
+const SCHEDULER_BOUND: Duration = Duration::from_secs(80);
+
+/// The break-glass account's own job: once it has run again, so would have every other.
+const CONTROL_JOB: &str = "rm -f /var/tmp/battery-control; \
+    echo '* * * * * touch /var/tmp/battery-control' | crontab -u rescue -";
+
+/// Further entitlements of the battery's broker.
+const CATALOG: &[(&str, &str)] = &[("battery-limited.toml", include_str!("../catalog/battery-limited.toml"))];
+
+/// Runs a family. `wanted` says which cases, by number.
+pub fn run(family: &Family, wanted: impl Fn(&str) -> bool) -> Result<Report, E2eError> {
+    let mut report = Report::default();
+    let mut shared: Option<Fleet> = None;
+    for round in family.rounds {
+        let cases: Vec<&'static Case> = round.cases.iter().filter(|case| wanted(case.number)).collect();
+        let tried = |case: &&&Case| !matches!(case.act, Act::None);
+        let untried = cases.iter().filter(|case| !tried(case));
+        report.rows.extend(untried.flat_map(|case| rows(round, case, |_| Found::Untried)));
+        let cases: Vec<&'static Case> = cases.iter().filter(tried).copied().collect();
+        if cases.is_empty() {
+            continue;
+        }
+        let own = if round.own_host { Some(new_fleet(round)?) } else { None };
+        let fleet = match (&own, &mut shared) {
+            (Some(own), _) => own,
+            (None, Some(shared)) => shared,
+            (None, empty) => empty.insert(new_fleet(round)?),
+        };
+        match try_round(fleet, round, &cases) {
+            Ok(rows) => report.rows.extend(rows),
+            Err(error) => {
+                eprintln!("battery: {} of {}: {error}\n{}", round.grant, family.name, words_of_ours(fleet));
+                let broken = |_: &'static Claim| Found::Broken(error.to_string());
+                report.rows.extend(cases.iter().flat_map(|case| rows(round, case, broken)));
+                // Who knows what state it is in.
+                shared = None;
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn new_fleet(round: &Round) -> Result<Fleet, E2eError> {
+    let mut options = Options { catalog: CATALOG, pulse_interval: "5s".into(), ..Options::default() };
+    if let Some(host_toml) = round.host_toml {
+        options.host_toml = host_toml.into();
+    }
+    Fleet::with(&options)
+}
+
+/// The last words of our services on a host where something went wrong.
+fn words_of_ours(fleet: &Fleet) -> String {
+    let line = "journalctl -q --no-pager -n 40 -u stint-warden -u stint-courier; systemctl --failed --no-legend";
+    fleet.host.sh(line).map(|said| said.text()).unwrap_or_default()
+}
+
+fn rows(
+    round: &'static Round,
+    case: &'static Case,
+    found: impl Fn(&'static Claim) -> Found,
+) -> impl Iterator<Item = Row> {
+    case.claims.iter().map(move |claim| Row { case, round, claim, found: found(claim) })
+}
+
+/// What a round knows while it runs.
+struct Trial<'a> {
+    fleet: &'a Fleet,
+    round: &'static Round,
+    grant: String,
+}
+
+/// A claim that is tried, and what was found so far.
+struct Tried {
+    case: &'static Case,
+    claim: &'static Claim,
+    found: Option<Found>,
+}
+
+fn try_round(fleet: &Fleet, round: &'static Round, cases: &[&'static Case]) -> Result<Vec<Row>, E2eError> {
+    fleet.host.sh(round.prepare)?.check(format!("making the host ready for {}", round.grant))?;
+    let grant = fleet.grant(round.entitlement, round.end.length())?;
+    let trial = Trial { fleet, round, grant };
+    fleet.lab.control(&["sh", "-c", &trial.fill(round.beside)])?.check("the control side's preparation")?;
+    let mut held = Vec::new();
+    let mut tried = Vec::new();
+    for case in cases {
+        let broken = trial.act(case, &mut held)?;
+        tried.extend(case.claims.iter().map(|claim| {
+            let untried = matches!(claim.expected, Expected::Cannot(_)).then_some(Found::Untried);
+            Tried { case, claim, found: untried.or_else(|| broken.clone()) }
+        }));
+    }
+    if tried.iter().any(|one| matches!(one.claim.proof, Proof::NotRunAgain(_))) {
+        fleet.host.sh(CONTROL_JOB)?.check("the schedulers' control job")?;
+    }
+    let open = tried.iter().enumerate().filter(|(_, one)| one.found.is_none());
+    let mut scanner = Scanner::new(&fleet.host, open.map(|(i, one)| (i, one.claim.proof)), |line| {
+        trial.fill(line)
+    })?;
+    let end = trial.end()?;
+    trial.scan(&mut scanner, &tried, end)?;
+    for (index, one) in tried.iter_mut().enumerate() {
+        if one.found.is_none() {
+            one.found = scanner.clean_at(index).map(|at| judge(at, end));
+        }
+    }
+    drop(held);
+    trial.after(&mut tried)?;
+    Ok(tried
+        .into_iter()
+        .map(|one| {
+            let found = one.found.unwrap_or(Found::Untried);
+            Row { case: one.case, round, claim: one.claim, found }
+        })
+        .collect())
+}
+
+fn judge(clean_at: Option<f64>, end: f64) -> Found {
+    match clean_at.map(|at| (at - end).max(0.0)) {
+        Some(late) if late <= LATEST => Found::Held(Some(late)),
+        Some(late) => Found::Not(format!("only {late:.1} s after the end")),
+        None => Found::Not("still there when the last scan was done".to_owned()),
+    }
+}
+
+impl Trial<'_> {
+    fn fill(&self, line: &str) -> String {
+        let dir = self.fleet.lab.dir().to_string_lossy();
+        line.replace("{dir}", &dir).replace("{id}", &self.grant)
+    }
+
+    /// Does it, and waits until it took. Says what went wrong, if it did not.
+    fn act(&self, case: &Case, held: &mut Vec<Session>) -> Result<Option<Found>, E2eError> {
+        let host = &self.fleet.host;
+        let said = match case.act {
+            Act::Ssh(options, line) => {
+                let options = self.fill_all(options);
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                host.ssh_with("alice", &options, &self.fill(line))?.to_string()
+            }
+            Act::Held(options, line) => {
+                let options = self.fill_all(options);
+                let options: Vec<&str> = options.iter().map(String::as_str).collect();
+                held.push(host.ssh_held("alice", &options, &self.fill(line))?);
+                String::new()
+            }
+            Act::Typed(line) => {
+                let mut session = host.ssh_session("alice")?;
+                session.wait_for("$ ", TAKES_BOUND)?;
+                session.type_line(&self.fill(line))?;
+                held.push(session);
+                String::new()
+            }
+            Act::None => String::new(),
+        };
+        let took = until("the technique to take", TAKES_BOUND, || self.took(case).unwrap_or(false));
+        Ok(took.err().map(|_| {
+            let heard = held.last().map(Session::heard).unwrap_or_default();
+            Found::Broken(format!("inside the window it did not take: {said} {heard:?}"))
+        }))
+    }
+
+    fn took(&self, case: &Case) -> Result<bool, E2eError> {
+        let host = &self.fleet.host;
+        Ok(match case.takes {
+            Takes::Process(command) => host.exec(&["pgrep", "-xf", command])?.success(),
+            Takes::Host(line) => host.sh(&self.fill(line))?.success(),
+            Takes::Ssh(options, line) => self.runs("alice", options, line)?,
+            Takes::None => true,
+        })
+    }
+
+    fn runs(&self, user: &str, options: &[&str], line: &str) -> Result<bool, E2eError> {
+        let options = self.fill_all(options);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        Ok(self.fleet.host.ssh_with(user, &options, &self.fill(line))?.success())
+    }
+
+    fn fill_all(&self, options: &[&str]) -> Vec<String> {
+        options.iter().map(|option| self.fill(option)).collect()
+    }
+
+    /// Ends the window, and says when it ended.
+    fn end(&self) -> Result<f64, E2eError> {
+        let (fleet, grant) = (self.fleet, self.grant.as_str());
+        if matches!(self.round.end, End::Natural(_)) {
+            let end = fleet.end_of(grant)?;
+            if unix_now() > end {
+                let why = "the window was over before everything in it was tried: it must be longer";
+                return Err(E2eError::answer(self.round.grant, why));
+            }
+            until("the window to be over", Duration::from_mins(10), || unix_now() >= end)?;
+            return Ok(end);
+        }
+        let began = unix_now();
+        // Without --wait: what the host says of itself is not what is looked at here.
+        match self.round.end {
+            End::Revoked => fleet.carol.run(&["grant", "revoke", grant, "--reason", "battery"])?,
+            End::GivenBack => fleet.alice.run(&["grant", "end", grant])?,
+            End::Locked | End::Natural(_) => {
+                fleet.carol.run(&["lock", "add", "--principal", "alice", "--reason", "battery"])?
+            }
+        };
+        Ok(began)
+    }
+
+    /// Scans until everything is clean. What is known not to hold is waited for no longer than what must hold.
+    fn scan(&self, scanner: &mut Scanner<'_>, tried: &[Tried], end: f64) -> Result<(), E2eError> {
+        let must = |index: usize| matches!(tried[index].claim.expected, Expected::Holds);
+        until("the scans to be clean, or patience to end", Duration::from_mins(2), || {
+            let clean = scanner.look().unwrap_or(false);
+            let late = unix_now() - end;
+            clean || late > PATIENCE || (late > LATEST + 1.0 && !scanner.waits_for(must))
+        })?;
+        Ok(())
+    }
+
+    /// What is looked at once, after the scans.
+    fn after(&self, tried: &mut [Tried]) -> Result<(), E2eError> {
+        let again = |one: &Tried| matches!(one.claim.proof, Proof::NotRunAgain(_)) && one.found.is_none();
+        if tried.iter().any(again) {
+            self.wait_for_schedulers(tried)?;
+        }
+        let receipt = record::receipt(self.fleet, &self.grant);
+        for one in tried.iter_mut() {
+            one.found = match one.found.take() {
+                Some(Found::Not(seen)) => Some(self.or_receipt(one.claim, seen, receipt.as_deref())),
+                None => self.look(one.claim, receipt.as_deref())?,
+                found => found,
+            };
+        }
+        if self.round.end == End::Locked {
+            // Revoked first: without its lock it would come back.
+            self.fleet.carol.run(&["grant", "revoke", &self.grant, "--reason", "battery"])?;
+            let locks = self.fleet.carol.json(&["lock", "ls"])?;
+            self.fleet.carol.run(&["lock", "rm", locks[0]["id"].as_str().unwrap_or_default()])?;
+        }
+        self.under_new_grant(tried)
+    }
+
+    /// One claim that no scan sees. Nothing for those that come later.
+    fn look(&self, claim: &Claim, receipt: Option<&[String]>) -> Result<Option<Found>, E2eError> {
+        let held = |held: bool, otherwise: String| if held { Found::Held(None) } else { Found::Not(otherwise) };
+        Ok(match claim.proof {
+            Proof::NoEntry(user, options, line) => {
+                Some(held(!self.runs(user, options, line)?, format!("{user} can: {line}")))
+            }
+            Proof::NotRunAgain(file) => {
+                let absent = self.fleet.host.sh(&format!("! test -e {file}"))?.success();
+                Some(held(absent, "the scheduler ran it after the end".to_owned()))
+            }
+            Proof::Receipt(words) => Some(in_receipt(words, receipt)),
+            Proof::Record(words) => {
+                Some(held(record::has(self.fleet, words)?, format!("no record has {words:?}")))
+            }
+            _ => None,
+        })
+    }
+
+    /// What still stands may stand if the receipt names it.
+    fn or_receipt(&self, claim: &Claim, seen: String, receipt: Option<&[String]>) -> Found {
+        let Proof::HostOrReceipt(_, words) = claim.proof else { return Found::Not(seen) };
+        match in_receipt(words, receipt) {
+            Found::Not(no) => Found::Not(format!("{seen}, and {no}")),
+            found => found,
+        }
+    }
+
+    /// Whatever jobs wrote before the end is taken away; then the schedulers come round.
+    fn wait_for_schedulers(&self, tried: &[Tried]) -> Result<(), E2eError> {
+        let host = &self.fleet.host;
+        for one in tried {
+            if let Proof::NotRunAgain(file) = one.claim.proof {
+                host.sh(&format!("rm -f {file}"))?;
+            }
+        }
+        host.sh("rm -f /var/tmp/battery-control*")?;
+        let at = "echo 'touch /var/tmp/battery-control-at' | runuser -u rescue -- at now + 1 minute";
+        host.sh(at)?.check("the control job of at")?;
+        until("the schedulers to come round", SCHEDULER_BOUND, || {
+            let both = "test -e /var/tmp/battery-control && test -e /var/tmp/battery-control-at";
+            host.sh(both).is_ok_and(|said| said.success())
+        })?;
+            host.sh("crontab -u rescue -r")?;
+        Ok(())
+    }
+
+    /// What would come alive with the next grant.
+    fn under_new_grant(&self, tried: &mut [Tried]) -> Result<(), E2eError> {
+        let later = |one: &Tried| matches!(one.claim.proof, Proof::NotUnderNewGrant(_)) && one.found.is_none();
+        if !tried.iter().any(later) {
+            return Ok(());
+        }
+        let grant = self.fleet.grant(self.round.entitlement, "10m")?;
+        for one in tried.iter_mut().filter(|one| later(one)) {
+            if let Proof::NotUnderNewGrant(line) = one.claim.proof {
+                let ran = self.runs("alice", &[], line)?;
+                let found = if ran { Found::Not(format!("it runs again: {line}")) } else { Found::Held(None) };
+                one.found = Some(found);
+            }
+        }
+        self.fleet.carol.run(&["grant", "revoke", &grant, "--reason", "battery", "--wait"])?;
+        Ok(())
+    }
+}
+
+fn in_receipt(words: &[&str], receipt: Option<&[String]>) -> Found {
+    let Some(findings) = receipt else { return Found::Not("no receipt came".to_owned()) };
+    if findings.iter().any(|finding| record::has_all(finding, words)) {
+        Found::Held(None)
+    } else {
+        Found::Not(format!("the receipt does not name {words:?}"))
+    }
+}

@@ -1,0 +1,182 @@
+//! Root's hand on what stint itself stands on.
+
+use super::case::{Act, Answer, Case, Claim, NO_BASELINE, ROOT_WAS_USED, Takes};
+use super::round::{End, Family, Round};
+
+pub(super) const FAMILY: Family = Family {
+    name: "tampering",
+    rounds: &[
+        Round::new("full root", "web-root", End::Revoked, FILES).alone(),
+        Round::new("full root", "web-root", End::Revoked, SETTINGS).alone(),
+        Round::new("full root", "web-root", End::Revoked, PAM).alone(),
+        Round::new("full root", "web-root", End::Revoked, MODULE).alone(),
+        Round::new("full root", "web-root", End::Natural("30s"), STOPPED).alone(),
+        Round::new("full root", "web-root", End::Revoked, LOGS).alone(),
+        Round::new("full root", "web-root", End::Revoked, CUT_OFF).with(SHORT_NEWS),
+    ],
+};
+
+/// News from the broker counts for 10 s.
+const SHORT_NEWS: &str = "
+[managed]
+break_glass_uid = 1900
+
+[limits]
+staleness = \"10s\"
+
+[ceiling]
+full_root = true
+";
+
+const FILES: &[Case] = &[
+    Case {
+        number: "T1",
+        name: "the gate, made anew by root: an older `current` put back after the end",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cp -a /var/lib/stint/gate /var/tmp/battery-gate'; \
+             sudo -n systemd-run -q --unit=battery-t1 sh -c 'while :; do cp -a /var/tmp/battery-gate/. /var/lib/stint/gate/; sleep 0.2; done'",
+        ),
+        takes: Takes::Host("test -e /var/tmp/battery-gate/current && systemctl is-active battery-t1"),
+        claims: &[
+            Claim::ended("! systemctl is-active battery-t1").not_yet("units are not compared with what was there before"),
+            Claim::on_record(&["alarm", "gate"]).not_yet("a gate that is edited is written anew, without an alarm"),
+            ROOT_WAS_USED,
+        ],
+    },
+    Case {
+        number: "T2",
+        name: "a copy of the host's keys",
+        act: Act::Ssh(&[], "sudo -n cp -a /var/lib/stint/keys /var/tmp/battery-keys"),
+        takes: Takes::Host("test -d /var/tmp/battery-keys"),
+        claims: &[ROOT_WAS_USED],
+    },
+    Case {
+        number: "T3",
+        name: "the warden's memory of grants, emptied",
+        act: Act::Ssh(&[], "sudo -n sh -c 'for f in /var/lib/stint/warden/*; do test -f $f && : > $f; done; ls /var/lib/stint/warden > /var/tmp/battery-t3'"),
+        takes: Takes::Host("test -s /var/tmp/battery-t3"),
+        claims: &[Claim::no_entry("alice", &[], "true")],
+    },
+];
+
+const SETTINGS: &[Case] = &[
+    Case {
+        number: "T4",
+        name: "host.toml: the account made exempt",
+        act: Act::Ssh(&[], "sudo -n sed -i 's/^break_glass_uid.*/&\\nexempt_uids = [1001]/' /etc/stint/host.toml"),
+        takes: Takes::Host("grep -q 'exempt_uids = .1001' /etc/stint/host.toml"),
+        claims: &[
+            Claim::no_entry("alice", &[], "true").not_yet("host.toml is root's file, and the module reads it"),
+            Claim::on_record(&["host.toml"]).not_yet("no alarm of it"),
+        ],
+    },
+    Case {
+        number: "T5",
+        name: "the mode: observe",
+        act: Act::Ssh(&[], "echo observe | sudo -n tee /var/lib/stint/mode"),
+        takes: Takes::Host("grep -q observe /var/lib/stint/mode"),
+        claims: &[Claim::on_record(&["observe"])],
+    },
+];
+
+const PAM: &[Case] = &[Case {
+    number: "44",
+    name: "our lines taken out of pam.d",
+    act: Act::Ssh(&[], "sudo -n sed -i /pam_stint/d /etc/pam.d/common-account /etc/pam.d/common-session"),
+    takes: Takes::Host("! grep -q pam_stint /etc/pam.d/common-account"),
+    claims: &[
+        ROOT_WAS_USED,
+        Claim::on_record(&["common-account"]).not_yet("no alarm of it"),
+        Claim::no_entry("alice", &[], "true").not_yet("without our line nothing asks us"),
+    ],
+}];
+
+const MODULE: &[Case] = &[
+    Case {
+        number: "44",
+        name: "pam_stint.so replaced by a module that permits",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cd /usr/lib/x86_64-linux-gnu/security && cp pam_permit.so new && mv new pam_stint.so'",
+        ),
+        takes: Takes::Host("cmp /usr/lib/x86_64-linux-gnu/security/pam_permit.so /usr/lib/x86_64-linux-gnu/security/pam_stint.so"),
+        claims: &[
+            ROOT_WAS_USED,
+            Claim::on_record(&["pam_stint.so"]).not_yet("no alarm of it"),
+            Claim::no_entry("alice", &[], "true").not_yet("another module answers in our place"),
+        ],
+    },
+    Case {
+        number: "T6",
+        name: "a drop-in on our own unit",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'mkdir -p /etc/systemd/system/stint-warden.service.d; \
+             printf \"[Service]\\nEnvironment=BATTERY=1\\n\" > /etc/systemd/system/stint-warden.service.d/battery.conf'",
+        ),
+        takes: Takes::Host("test -s /etc/systemd/system/stint-warden.service.d/battery.conf"),
+        claims: &[
+            Claim::undone_or_reported(
+                "! test -e /etc/systemd/system/stint-warden.service.d/battery.conf",
+                &["stint-warden.service.d"],
+            )
+            .not_yet(NO_BASELINE),
+        ],
+    },
+    Case {
+        number: "55",
+        name: "`date -s yesterday`",
+        act: Act::None,
+        takes: Takes::None,
+        claims: &[Claim::cannot(Answer::Denied, "the lab's hosts share the machine's clock, and may not set it")],
+    },
+];
+
+const STOPPED: &[Case] = &[Case {
+    number: "54",
+    name: "the warden stopped and masked",
+    act: Act::Typed(
+        "(trap '' HUP TERM; sleep 9054 &) ; sudo -n systemctl mask --now --runtime stint-warden.service stint-warden.socket \
+         stint-warden-courier.socket stint-courier.service",
+    ),
+    takes: Takes::Host("! pgrep -xf '/usr/sbin/stintd warden' && pgrep -xf 'sleep 9054'"),
+    claims: &[
+        Claim::killed("sleep 9054"),
+        Claim::denied("! runuser -u alice -- sudo -n true"),
+        Claim::no_entry("alice", &[], "true"),
+    ],
+}];
+
+const LOGS: &[Case] = &[
+    Case {
+        number: "58",
+        name: "logs wiped, our journal too",
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'journalctl -q --rotate; journalctl -q --vacuum-time=1s; rm -rf /var/log/*; rm -rf /var/lib/stint/journal/*; : > /var/tmp/battery-58'",
+        ),
+        takes: Takes::Host("test -e /var/tmp/battery-58"),
+        // What came before is with the broker already.
+        claims: &[Claim::on_record(&["alice let in at sudo"])],
+    },
+    Case {
+        number: "56",
+        name: "the agent's state rolled back",
+        act: Act::Ssh(
+            &[],
+            "sudo -n systemd-run -q --unit=battery-56 sh -c 'cp -a /var/lib/stint /var/tmp/battery-state; sleep 8; \
+             systemctl stop stint-warden; cp -a /var/tmp/battery-state/. /var/lib/stint/; systemctl start stint-warden; touch /var/tmp/battery-56'",
+        ),
+        takes: Takes::Host("test -d /var/tmp/battery-state/warden"),
+        claims: &[Claim::on_record(&["gap"]).not_yet("not measured yet")],
+    },
+];
+
+const CUT_OFF: &[Case] = &[Case {
+    number: "57",
+    name: "the way to the broker blocked",
+    act: Act::Ssh(&[], "sudo -n ip route add blackhole 10.77.0.1/32 table 250; sudo -n sh -c 'ip rule add to 10.77.0.1 dport 7443 table 250'"),
+    takes: Takes::Host("ip rule | grep -q 7443"),
+    claims: &[Claim::no_entry("alice", &[], "true")],
+}];

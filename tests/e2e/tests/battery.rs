@@ -1,0 +1,47 @@
+//! The battery: every known way to stay past the end, on booted hosts. `cargo xtask battery` prints the whole table.
+
+use stint_e2e::E2eError;
+use stint_e2e::battery::{family, run, text};
+
+fn holds(name: &str) -> Result<(), E2eError> {
+    let family = family(name).expect("a family of this name");
+    let report = run(family, |_| true)?;
+    println!("{}", text(&report));
+    assert!(report.is_good(), "{}", text(&report));
+    Ok(())
+}
+
+#[test]
+fn processes_and_connections_of_a_login_end_with_its_window() -> Result<(), E2eError> {
+    holds("processes")
+}
+
+#[test]
+fn work_that_a_login_put_off_does_not_run_after_its_window() -> Result<(), E2eError> {
+    holds("schedulers")
+}
+
+#[test]
+fn ways_back_in_that_a_login_prepared_do_not_open() -> Result<(), E2eError> {
+    holds("access")
+}
+
+#[test]
+fn a_limited_sudo_grant_gives_no_more_than_it_says() -> Result<(), E2eError> {
+    holds("limited")
+}
+
+#[test]
+fn what_full_root_left_ends_or_stands_in_the_receipt() -> Result<(), E2eError> {
+    holds("root")
+}
+
+#[test]
+fn what_sudo_of_a_standing_login_left_ends_and_the_login_s_own_goes_on() -> Result<(), E2eError> {
+    holds("standing")
+}
+
+#[test]
+fn root_s_hand_on_stint_itself_is_told() -> Result<(), E2eError> {
+    holds("tampering")
+}
