@@ -1,4 +1,4 @@
-//! The demo and the benches: programs of `stint-e2e` that work on booted hosts, given the packages.
+//! The demo, the battery and the benches: programs of `stint-e2e` that work on booted hosts, given the packages.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,6 +21,20 @@ pub(crate) fn demo() -> Result<(), TaskError> {
     let mut demo = cargo();
     demo.args(["run", "--quiet", "--locked", "-p", HARNESS, "--bin", "stint-demo"]);
     step("the demo", tell(&mut demo, &packages))
+}
+
+/// `cargo xtask battery [NAME...]`.
+pub(crate) fn battery(names: &[String], table: bool) -> Result<(), TaskError> {
+    let mut battery = cargo();
+    battery.args(["run", "--quiet", "--locked", "-p", HARNESS, "--bin", "stint-battery", "--"]);
+    if table {
+        return step("the battery's table", battery.arg("--table"));
+    }
+    setup::all()?;
+    let image = thread::spawn(stint_lab::Lab::prepare);
+    let packages = dist::packages(Build::Test)?;
+    image.join().unwrap_or_else(|_| Ok(PathBuf::new()))?;
+    step("the battery", tell(battery.args(names), &packages))
 }
 
 /// `cargo xtask bench [NAME...]`.

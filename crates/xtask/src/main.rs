@@ -47,6 +47,14 @@ enum Task {
     },
     /// The whole story of one grant on a booted host, each step with what really happened.
     Demo,
+    /// Every known way to stay past the end of a grant, tried on booted hosts; prints the table of what held.
+    Battery {
+        /// Only these: families (processes, schedulers, access, limited, root, standing, tampering) or numbers.
+        names: Vec<String>,
+        /// Print the table as docs/battery.md publishes it, and try nothing.
+        #[arg(long)]
+        table: bool,
+    },
     /// Time the account call, sudo, the end of a window and a revocation; writes target/bench.
     Bench {
         /// Only these: account, sudo, end, revoke.
@@ -66,6 +74,7 @@ fn main() -> ExitCode {
             setup::all().and_then(|()| dist::packages(Build::from_flag(release)).map(drop))
         }
         Task::Demo => hosts::demo(),
+        Task::Battery { names, table } => hosts::battery(&names, table),
         Task::Bench { names } => hosts::bench(&names),
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Check => return check::run(),

@@ -23,9 +23,8 @@ const CASES: &[Case] = &[
         name: "`~/.bashrc`",
         act: Act::Ssh(&[], "echo ': battery-19' >> ~/.bashrc"),
         takes: Takes::Host("grep -q battery-19 ~alice/.bashrc"),
-        claims: &[
-            Claim::undone_or_reported("! grep -q battery-19 ~alice/.bashrc", &[".bashrc"]).not_yet(NO_BASELINE)
-        ],
+        claims: &[Claim::undone_or_reported("! grep -q battery-19 ~alice/.bashrc", &[".bashrc"])
+            .not_yet(NO_BASELINE)],
     },
     Case {
         number: "19",

@@ -95,6 +95,8 @@ pub enum Proof {
     NotRunAgain(&'static str),
     /// Under a new grant of the same entitlement this line, through ssh, does not run.
     NotUnderNewGrant(&'static str),
+    /// A new grant of the same entitlement comes into effect on the host.
+    NextGrant,
     /// A finding of the grant's receipt has all of these words.
     Receipt(&'static [&'static str]),
     /// A record of the host, held by the broker, has all of these words.
@@ -161,6 +163,11 @@ impl Claim {
     /// It gives nothing under the next grant.
     pub(super) const fn not_under_new_grant(line: &'static str) -> Self {
         Self::new(Answer::Denied, Proof::NotUnderNewGrant(line))
+    }
+
+    /// It does not stop the host from giving the next grant.
+    pub(super) const fn next_grant() -> Self {
+        Self::new(Answer::Undone, Proof::NextGrant)
     }
 
     /// The receipt says so.

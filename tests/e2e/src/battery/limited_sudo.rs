@@ -26,7 +26,10 @@ const CASES: &[Case] = &[
     Case {
         number: "59",
         name: "`sudo vi` (without noexec), then a shell from it",
-        act: Act::Ssh(&[], "printf '!setsid sleep 9059 >/dev/null 2>&1 </dev/null &\\nq!\\n' | sudo -n nvi -e -s /etc/hostname"),
+        act: Act::Ssh(
+            &[],
+            "printf '!setsid sleep 9059 >/dev/null 2>&1 </dev/null &\\nq!\\n' | sudo -n nvi -e -s /etc/hostname",
+        ),
         takes: Takes::Process("sleep 9059"),
         claims: &[Claim::killed("sleep 9059")],
     },
@@ -35,7 +38,7 @@ const CASES: &[Case] = &[
         name: "`sudo less` (noexec), then a shell from it",
         act: Act::Ssh(
             &[],
-            "printf '!sh -c \"id > /var/tmp/battery-59\"\\n\\nq' | TERM=dumb script -qec 'sudo -n less /etc/services' /dev/null; \
+            "printf '!sh -c \"id > /var/tmp/battery-59\"\\n\\nq' | TERM=dumb script -qec 'sudo -n less /etc/login.defs' /dev/null; \
              touch /var/tmp/battery-59-tried",
         ),
         takes: Takes::Host("test -e /var/tmp/battery-59-tried"),
@@ -44,7 +47,10 @@ const CASES: &[Case] = &[
     Case {
         number: "60",
         name: "`sudo find -exec` (noexec)",
-        act: Act::Ssh(&[], "sudo -n find /etc/hostname -exec touch /var/tmp/battery-60 \\; ; sudo -n find /etc/hostname"),
+        act: Act::Ssh(
+            &[],
+            "sudo -n find /etc/hostname -exec touch /var/tmp/battery-60 \\; ; sudo -n find /etc/hostname",
+        ),
         takes: Takes::Host("journalctl -q -t sudo | grep -q 'COMMAND=/usr/bin/find /etc/hostname'"),
         claims: &[Claim::denied("! test -e /var/tmp/battery-60")],
     },
@@ -61,12 +67,13 @@ const CASES: &[Case] = &[
     Case {
         number: "61",
         name: "a permitted `tee` that writes a line into /etc/cron.d",
-        act: Act::Ssh(&[], "echo '* * * * * root touch /var/tmp/battery-61' | sudo -n tee /etc/cron.d/battery-61"),
+        act: Act::Ssh(
+            &[],
+            "echo '* * * * * root touch /var/tmp/battery-61' | sudo -n tee /etc/cron.d/battery-61",
+        ),
         takes: Takes::Host("test -s /etc/cron.d/battery-61"),
-        claims: &[
-            Claim::undone_or_reported("! test -e /etc/cron.d/battery-61", &["/etc/cron.d/battery-61"])
-                .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported("! test -e /etc/cron.d/battery-61", &["/etc/cron.d/battery-61"])
+            .not_yet(NO_BASELINE)],
     },
     Case {
         number: "61",
@@ -82,7 +89,8 @@ const CASES: &[Case] = &[
             Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-61", &["/etc/sudoers.d/battery-61"])
                 .not_yet(NO_BASELINE),
             // The rule is the user's own doing: under a grant of a login it must not be a right.
-            Claim::not_under_new_grant("sudo -n true").not_yet("a rule of sudoers that is not ours counts while any grant with sudo holds"),
+            Claim::not_under_new_grant("sudo -n true")
+                .not_yet("a rule of sudoers that is not ours counts while any grant with sudo holds"),
         ],
     },
 ];

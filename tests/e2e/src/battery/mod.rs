@@ -64,14 +64,20 @@ mod tests {
             assert!(!case.claims.is_empty(), "{}: nothing is claimed", case.number);
             let tried = case.claims.iter().any(|claim| !matches!(claim.expected, Expected::Cannot(_)));
             assert_eq!(tried, !matches!(case.act, Act::None), "{}: {}", case.number, case.name);
-            assert_eq!(tried, !matches!(case.takes, Takes::None), "{}: nobody looks whether it took", case.number);
+            assert_eq!(
+                tried,
+                !matches!(case.takes, Takes::None),
+                "{}: nobody looks whether it took",
+                case.number
+            );
         }
     }
 
     #[test]
     fn the_published_table_is_that_of_the_cases() {
         let page = include_str!("../../../../docs/battery.md");
-        let (_, rest) = page.split_once("<!-- table -->\n").expect("docs/battery.md has the mark <!-- table -->");
+        let (_, rest) =
+            page.split_once("<!-- table -->\n").expect("docs/battery.md has the mark <!-- table -->");
         let (table, _) = rest.split_once("<!-- end -->").expect("docs/battery.md has the mark <!-- end -->");
         let now = super::markdown();
         assert!(table == now, "docs/battery.md is behind: `cargo xtask battery --table` prints the table");

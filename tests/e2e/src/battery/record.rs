@@ -8,7 +8,7 @@ use stint_lab::poll;
 use crate::error::E2eError;
 use crate::fleet::{Fleet, HOST};
 
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = Duration::from_secs(20);
 
 /// The lines of the host's record.
 pub(super) fn lines(fleet: &Fleet) -> Result<Vec<String>, E2eError> {
@@ -18,9 +18,9 @@ pub(super) fn lines(fleet: &Fleet) -> Result<Vec<String>, E2eError> {
 }
 
 /// Whether a record has all of these words, within a bound.
-pub(super) fn has(fleet: &Fleet, words: &[&str]) -> Result<bool, E2eError> {
+pub(super) fn has(fleet: &Fleet, words: &[&str], bound: Duration) -> bool {
     let found = || lines(fleet).is_ok_and(|all| all.iter().any(|line| has_all(line, words)));
-    Ok(poll("a record", BOUND, || found().then_some(())).is_ok())
+    poll("a record", bound, || found().then_some(())).is_ok()
 }
 
 /// The findings of the receipt of a grant: what was removed, reported, and could not be excluded, one each. Nothing if the

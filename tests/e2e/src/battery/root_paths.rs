@@ -10,6 +10,7 @@ pub(super) const FAMILY: Family = Family {
         Round::new("full root", "web-root", End::Natural("30s"), STUBBORN),
         Round::new("full root", "web-root", End::GivenBack, FILES),
         Round::new("full root", "web-root", End::Revoked, SYSTEM),
+        Round::new("full root", "web-root", End::Revoked, IMMUTABLE).alone(),
     ],
 };
 
@@ -40,7 +41,10 @@ const PROCESSES: &[Case] = &[
     Case {
         number: "25",
         name: "`sudo setsid bash -c ... &`",
-        act: Act::Ssh(&[], "sudo -n setsid bash -c 'trap \"\" TERM HUP; sleep 9025 & sleep 9125' >/dev/null 2>&1 </dev/null &"),
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid bash -c 'trap \"\" TERM HUP; sleep 9025 & sleep 9125' >/dev/null 2>&1 </dev/null &",
+        ),
         takes: Takes::Process("sleep 9125"),
         claims: &[Claim::killed("sleep 9025"), Claim::killed("sleep 9125")],
     },
@@ -89,16 +93,22 @@ const PROCESSES: &[Case] = &[
     Case {
         number: "28",
         name: "`machinectl shell bob@`",
-        act: Act::Ssh(&[], "sudo -n machinectl -q shell bob@ /bin/sleep 9028 >/dev/null 2>&1 </dev/null & sleep 1"),
-        takes: Takes::Host("journalctl -q | grep -q 'machinectl -q shell bob@'"),
-        claims: &[Claim::killed("/bin/sleep 9028")],
+        act: Act::Typed(
+            "sudo -n machinectl -q shell bob@ /bin/sh -c 'trap \"\" HUP TERM; exec sleep 9028'; touch /var/tmp/battery-28",
+        ),
+        // bob has no grant: PAM refuses him in the unit that PID 1 starts.
+        takes: Takes::Host("test -e /var/tmp/battery-28"),
+        claims: &[Claim::denied("! pgrep -xf 'sleep 9028'")],
     },
     Case {
         number: "28",
         name: "`machinectl shell root@`",
-        act: Act::Typed("sudo -n machinectl -q shell root@ /bin/sleep 9128"),
-        takes: Takes::Process("/bin/sleep 9128"),
-        claims: &[Claim::killed("/bin/sleep 9128").not_yet("PID 1 runs it, with a login of its own"), ROOT_WAS_USED],
+        act: Act::Typed("sudo -n machinectl -q shell root@ /bin/sh -c 'trap \"\" HUP TERM; exec sleep 9128'"),
+        takes: Takes::Process("sleep 9128"),
+        claims: &[
+            Claim::killed("sleep 9128").not_yet("PID 1 runs it, with a login of its own"),
+            ROOT_WAS_USED,
+        ],
     },
     Case {
         number: "29",
@@ -160,7 +170,9 @@ const PROCESSES: &[Case] = &[
             "sudo -n setsid sh -c 'echo 0 > /proc/self/loginuid; mkdir -p /sys/fs/cgroup/battery2; \
              echo $$ > /sys/fs/cgroup/battery2/cgroup.procs; exec sleep 9033' >/dev/null 2>&1 </dev/null &",
         ),
-        takes: Takes::Host("grep -qx 0 /proc/$(pgrep -xf 'sleep 9033')/loginuid && grep -q battery2 /proc/$(pgrep -xf 'sleep 9033')/cgroup"),
+        takes: Takes::Host(
+            "grep -qx 0 /proc/$(pgrep -xf 'sleep 9033')/loginuid && grep -q battery2 /proc/$(pgrep -xf 'sleep 9033')/cgroup",
+        ),
         claims: &[
             Claim::killed("sleep 9033").not_yet("neither its cgroup nor its login says whose it is"),
             ROOT_WAS_USED,
@@ -186,9 +198,25 @@ const PROCESSES: &[Case] = &[
     Case {
         number: "51",
         name: "a debugger in a root daemon",
-        act: Act::Ssh(&[], "sudo -n setsid strace -qq -o /dev/null -p $(pgrep -x cron) >/dev/null 2>&1 </dev/null &"),
+        act: Act::Ssh(
+            &[],
+            "sudo -n setsid strace -qq -o /dev/null -p $(pgrep -x cron) >/dev/null 2>&1 </dev/null &",
+        ),
         takes: Takes::Host("grep -q 'TracerPid:.[1-9]' /proc/$(pgrep -x cron)/status"),
         claims: &[Claim::ended("! pgrep -x strace"), ROOT_WAS_USED],
+    },
+    Case {
+        number: "59",
+        name: "`less`, `find -exec` and `tar` under full root, which has no noexec",
+        act: Act::Ssh(
+            &[],
+            "sudo -n find /etc/hostname -exec setsid -f sleep 9159 \\; >/dev/null 2>&1 </dev/null; \
+             printf '!setsid -f sleep 9259\n\nq' | TERM=dumb script -qec 'sudo -n less /etc/login.defs' /dev/null >/dev/null 2>&1; \
+             tar -cf b.tar .bashrc; sudo -n tar -xOf b.tar --checkpoint=1 --checkpoint-action=exec='setsid -f sleep 9359' \
+             >/dev/null 2>&1 </dev/null",
+        ),
+        takes: Takes::Host("pgrep -xf 'sleep 9159' && pgrep -xf 'sleep 9259' && pgrep -xf 'sleep 9359'"),
+        claims: &[Claim::killed("sleep 9159"), Claim::killed("sleep 9259"), Claim::killed("sleep 9359")],
     },
     Case {
         number: "62",
@@ -233,11 +261,13 @@ const FILES: &[Case] = &[
     Case {
         number: "13",
         name: "a line in /etc/cron.d",
-        act: Act::Ssh(&[], "echo '* * * * * root touch /var/tmp/battery-13' | sudo -n tee /etc/cron.d/battery-13"),
+        act: Act::Ssh(
+            &[],
+            "echo '* * * * * root touch /var/tmp/battery-13' | sudo -n tee /etc/cron.d/battery-13",
+        ),
         takes: Takes::Host("test -s /etc/cron.d/battery-13"),
-        claims: &[
-            Claim::undone_or_reported("! test -e /etc/cron.d/battery-13", &["/etc/cron.d/battery-13"]).not_yet(NO_BASELINE)
-        ],
+        claims: &[Claim::undone_or_reported("! test -e /etc/cron.d/battery-13", &["/etc/cron.d/battery-13"])
+            .not_yet(NO_BASELINE)],
     },
     Case {
         number: "35",
@@ -247,10 +277,11 @@ const FILES: &[Case] = &[
             "echo 'Defaults timestamp_type=global' | sudo -n tee /etc/sudoers.d/battery-35 && sudo -n chmod 440 /etc/sudoers.d/battery-35",
         ),
         takes: Takes::Host("test -s /etc/sudoers.d/battery-35"),
-        claims: &[
-            Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-35", &["/etc/sudoers.d/battery-35"])
-                .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! test -e /etc/sudoers.d/battery-35",
+            &["/etc/sudoers.d/battery-35"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "36",
@@ -267,16 +298,6 @@ const FILES: &[Case] = &[
         ],
     },
     Case {
-        number: "37",
-        name: "`chattr +i` on our drop-in",
-        act: Act::Ssh(&[], "sudo -n chattr +i /etc/sudoers.d/zz-stint-{id}"),
-        takes: Takes::Host("lsattr /etc/sudoers.d/zz-stint-{id} | grep -q '^....i'"),
-        claims: &[
-            Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}"),
-            Claim::denied("! runuser -u alice -- sudo -n true"),
-        ],
-    },
-    Case {
         number: "38",
         name: "a key for root",
         act: Act::Ssh(
@@ -286,8 +307,11 @@ const FILES: &[Case] = &[
         takes: Takes::Host("grep -q alice /root/.ssh/authorized_keys"),
         claims: &[
             Claim::no_entry("root", &["-i", "{dir}/keys/alice"], "true"),
-            Claim::undone_or_reported("! grep -q alice /root/.ssh/authorized_keys", &["/root/.ssh/authorized_keys"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! grep -q alice /root/.ssh/authorized_keys",
+                &["/root/.ssh/authorized_keys"],
+            )
+            .not_yet(NO_BASELINE),
         ],
     },
     Case {
@@ -300,19 +324,26 @@ const FILES: &[Case] = &[
         takes: Takes::Host("grep -q alice ~bob/.ssh/authorized_keys"),
         claims: &[
             Claim::no_entry("bob", &["-i", "{dir}/keys/alice"], "true"),
-            Claim::undone_or_reported("! grep -q alice ~bob/.ssh/authorized_keys", &["bob/.ssh/authorized_keys"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! grep -q alice ~bob/.ssh/authorized_keys",
+                &["bob/.ssh/authorized_keys"],
+            )
+            .not_yet(NO_BASELINE),
         ],
     },
     Case {
         number: "39",
         name: "a setuid copy of a shell",
-        act: Act::Ssh(&[], "sudo -n sh -c 'cp /bin/bash /usr/local/bin/battery-39; chmod 4755 /usr/local/bin/battery-39'"),
+        act: Act::Ssh(
+            &[],
+            "sudo -n sh -c 'cp /bin/bash /usr/local/bin/battery-39; chmod 4755 /usr/local/bin/battery-39'",
+        ),
         takes: Takes::Host("test -u /usr/local/bin/battery-39"),
-        claims: &[
-            Claim::undone_or_reported("! test -u /usr/local/bin/battery-39", &["/usr/local/bin/battery-39"])
-                .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! test -u /usr/local/bin/battery-39",
+            &["/usr/local/bin/battery-39"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "40",
@@ -322,13 +353,11 @@ const FILES: &[Case] = &[
             "sudo -n sh -c 'cp /bin/cat /usr/local/bin/battery-40; setcap cap_dac_override+ep /usr/local/bin/battery-40'",
         ),
         takes: Takes::Host("getcap /usr/local/bin/battery-40 | grep -q dac_override"),
-        claims: &[
-            Claim::undone_or_reported(
-                "! getcap /usr/local/bin/battery-40 2>&1 | grep -q dac_override",
-                &["/usr/local/bin/battery-40"],
-            )
-            .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! getcap /usr/local/bin/battery-40 2>&1 | grep -q dac_override",
+            &["/usr/local/bin/battery-40"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "45",
@@ -338,19 +367,19 @@ const FILES: &[Case] = &[
             "echo 'polkit.addRule(function() { return polkit.Result.YES; });' | sudo -n tee /etc/polkit-1/rules.d/battery-45.rules",
         ),
         takes: Takes::Host("test -s /etc/polkit-1/rules.d/battery-45.rules"),
-        claims: &[
-            Claim::undone_or_reported("! test -e /etc/polkit-1/rules.d/battery-45.rules", &["battery-45.rules"])
-                .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! test -e /etc/polkit-1/rules.d/battery-45.rules",
+            &["battery-45.rules"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "46",
         name: "/etc/ld.so.preload",
         act: Act::Ssh(&[], "echo /lib/x86_64-linux-gnu/libm.so.6 | sudo -n tee /etc/ld.so.preload"),
         takes: Takes::Host("test -s /etc/ld.so.preload"),
-        claims: &[
-            Claim::undone_or_reported("! test -s /etc/ld.so.preload", &["/etc/ld.so.preload"]).not_yet(NO_BASELINE)
-        ],
+        claims: &[Claim::undone_or_reported("! test -s /etc/ld.so.preload", &["/etc/ld.so.preload"])
+            .not_yet(NO_BASELINE)],
     },
     Case {
         number: "47",
@@ -362,8 +391,11 @@ const FILES: &[Case] = &[
         ),
         takes: Takes::Process("/bin/sleep 9047"),
         claims: &[
-            Claim::undone_or_reported("! test -e /etc/systemd/system/battery-47.service", &["battery-47.service"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! test -e /etc/systemd/system/battery-47.service",
+                &["battery-47.service"],
+            )
+            .not_yet(NO_BASELINE),
             Claim::killed("/bin/sleep 9047").not_yet("units are not compared with what was there before"),
         ],
     },
@@ -376,13 +408,11 @@ const FILES: &[Case] = &[
              printf '[Service]\\nExecStartPre=/bin/true\\n' | sudo -n tee /etc/systemd/system/cron.service.d/battery-47.conf",
         ),
         takes: Takes::Host("test -s /etc/systemd/system/cron.service.d/battery-47.conf"),
-        claims: &[
-            Claim::undone_or_reported(
-                "! test -e /etc/systemd/system/cron.service.d/battery-47.conf",
-                &["cron.service.d/battery-47.conf"],
-            )
-            .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! test -e /etc/systemd/system/cron.service.d/battery-47.conf",
+            &["cron.service.d/battery-47.conf"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "47",
@@ -392,13 +422,11 @@ const FILES: &[Case] = &[
             "sudo -n sh -c 'mkdir -p /etc/systemd/system-generators; cp /bin/true /etc/systemd/system-generators/battery-47'",
         ),
         takes: Takes::Host("test -x /etc/systemd/system-generators/battery-47"),
-        claims: &[
-            Claim::undone_or_reported(
-                "! test -e /etc/systemd/system-generators/battery-47",
-                &["system-generators/battery-47"],
-            )
-            .not_yet(NO_BASELINE),
-        ],
+        claims: &[Claim::undone_or_reported(
+            "! test -e /etc/systemd/system-generators/battery-47",
+            &["system-generators/battery-47"],
+        )
+        .not_yet(NO_BASELINE)],
     },
     Case {
         number: "48",
@@ -415,12 +443,21 @@ const FILES: &[Case] = &[
                 .not_yet(NO_BASELINE),
             Claim::undone_or_reported("! test -e /etc/profile.d/battery-48.sh", &["profile.d/battery-48.sh"])
                 .not_yet(NO_BASELINE),
-            Claim::undone_or_reported("! test -e /etc/modprobe.d/battery-48.conf", &["modprobe.d/battery-48.conf"])
-                .not_yet(NO_BASELINE),
-            Claim::undone_or_reported("! test -e /etc/binfmt.d/battery-48.conf", &["binfmt.d/battery-48.conf"])
-                .not_yet(NO_BASELINE),
-            Claim::undone_or_reported("! test -e /etc/sysctl.d/battery-48.conf", &["sysctl.d/battery-48.conf"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! test -e /etc/modprobe.d/battery-48.conf",
+                &["modprobe.d/battery-48.conf"],
+            )
+            .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! test -e /etc/binfmt.d/battery-48.conf",
+                &["binfmt.d/battery-48.conf"],
+            )
+            .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! test -e /etc/sysctl.d/battery-48.conf",
+                &["sysctl.d/battery-48.conf"],
+            )
+            .not_yet(NO_BASELINE),
         ],
     },
     Case {
@@ -443,7 +480,8 @@ const SYSTEM: &[Case] = &[
         ),
         takes: Takes::Host("findmnt /etc/sudoers.d/zz-stint-{id}"),
         claims: &[
-            Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}"),
+            Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}")
+                .not_yet("the warden does not unmount it; it tries again and says so in its log"),
             Claim::denied("! runuser -u alice -- sudo -n true"),
         ],
     },
@@ -465,7 +503,7 @@ const SYSTEM: &[Case] = &[
         name: "a new account below the first managed uid",
         act: Act::Ssh(
             &[],
-            "sudo -n sh -c 'useradd -u 998 -m -s /bin/bash ghost && cp /etc/ssh/lab-keys/alice /etc/ssh/lab-keys/ghost'",
+            "sudo -n sh -c 'useradd -u 950 -m -s /bin/bash ghost && cp /etc/ssh/lab-keys/alice /etc/ssh/lab-keys/ghost'",
         ),
         takes: Takes::Host("getent passwd ghost && test -s /etc/ssh/lab-keys/ghost"),
         claims: &[
@@ -508,7 +546,9 @@ const SYSTEM: &[Case] = &[
             &[],
             "sudo -n sh -c 'cp -p /usr/sbin/sshd /usr/sbin/sshd.new; echo >> /usr/sbin/sshd.new; mv /usr/sbin/sshd.new /usr/sbin/sshd'",
         ),
-        takes: Takes::Host("! dpkg -V openssh-server | grep -q nothing && dpkg -V openssh-server | grep -q /usr/sbin/sshd"),
+        takes: Takes::Host(
+            "! dpkg -V openssh-server | grep -q nothing && dpkg -V openssh-server | grep -q /usr/sbin/sshd",
+        ),
         claims: &[ROOT_WAS_USED, Claim::in_receipt(&["/usr/sbin/sshd"]).not_yet(NO_BASELINE)],
     },
     Case {
@@ -519,3 +559,17 @@ const SYSTEM: &[Case] = &[
         claims: &[Claim::cannot(Answer::Reported, "the lab's hosts share the machine's kernel")],
     },
 ];
+
+const IMMUTABLE: &[Case] = &[Case {
+    number: "37",
+    name: "`chattr +i` on our drop-in",
+    act: Act::Ssh(&[], "sudo -n chattr +i /etc/sudoers.d/zz-stint-{id}"),
+    takes: Takes::Host("lsattr /etc/sudoers.d/zz-stint-{id} | grep -q '^....i'"),
+    claims: &[
+        Claim::undone("! test -e /etc/sudoers.d/zz-stint-{id}")
+            .not_yet("the warden does not clear the flag; it tries again and says so in its log"),
+        // Whoever leaves one must not stop the host from hearing of the next grant.
+        Claim::next_grant().not_yet("while one drop-in cannot be removed the host acknowledges nothing new"),
+        Claim::denied("! runuser -u alice -- sudo -n true"),
+    ],
+}];

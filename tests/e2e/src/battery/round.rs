@@ -40,7 +40,16 @@ impl Round {
         end: End,
         cases: &'static [Case],
     ) -> Self {
-        Self { grant, entitlement, end, host_toml: None, own_host: false, prepare: "true", beside: "true", cases }
+        Self {
+            grant,
+            entitlement,
+            end,
+            host_toml: None,
+            own_host: false,
+            prepare: "true",
+            beside: "true",
+            cases,
+        }
     }
 
     /// The same, on a host that this line of root's shell makes ready.

@@ -1,6 +1,6 @@
 //! Trying the cases: a host, a window, everything at once, the end, and then a hard look.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stint_lab::{Session, until};
 
@@ -48,7 +48,15 @@ pub fn run(family: &Family, wanted: impl Fn(&str) -> bool) -> Result<Report, E2e
             (None, Some(shared)) => shared,
             (None, empty) => empty.insert(new_fleet(round)?),
         };
-        match try_round(fleet, round, &cases) {
+        let start = Instant::now();
+        let tried = try_round(fleet, round, &cases);
+        let (grant, end, took) = (round.grant, round.end.word(), start.elapsed().as_secs_f64());
+        eprintln!(
+            "battery: {}: {grant}, {} techniques, ended by {end}: {took:.0} s",
+            family.name,
+            cases.len()
+        );
+        match tried {
             Ok(rows) => report.rows.extend(rows),
             Err(error) => {
                 eprintln!("battery: {} of {}: {error}\n{}", round.grant, family.name, words_of_ours(fleet));
@@ -72,7 +80,8 @@ fn new_fleet(round: &Round) -> Result<Fleet, E2eError> {
 
 /// The last words of our services on a host where something went wrong.
 fn words_of_ours(fleet: &Fleet) -> String {
-    let line = "journalctl -q --no-pager -n 40 -u stint-warden -u stint-courier; systemctl --failed --no-legend";
+    let line =
+        "journalctl -q --no-pager -n 40 -u stint-warden -u stint-courier; systemctl --failed --no-legend";
     fleet.host.sh(line).map(|said| said.text()).unwrap_or_default()
 }
 
@@ -116,14 +125,13 @@ fn try_round(fleet: &Fleet, round: &'static Round, cases: &[&'static Case]) -> R
         fleet.host.sh(CONTROL_JOB)?.check("the schedulers' control job")?;
     }
     let open = tried.iter().enumerate().filter(|(_, one)| one.found.is_none());
-    let mut scanner = Scanner::new(&fleet.host, open.map(|(i, one)| (i, one.claim.proof)), |line| {
-        trial.fill(line)
-    })?;
+    let mut scanner =
+        Scanner::new(&fleet.host, open.map(|(i, one)| (i, one.claim.proof)), |line| trial.fill(line))?;
     let end = trial.end()?;
-    trial.scan(&mut scanner, &tried, end)?;
+    scan(&mut scanner, &tried, end)?;
     for (index, one) in tried.iter_mut().enumerate() {
-        if one.found.is_none() {
-            one.found = scanner.clean_at(index).map(|at| judge(at, end));
+        if one.found.is_none() && scanner.looks_at(index) {
+            one.found = Some(judge(scanner.clean_at(index), end));
         }
     }
     drop(held);
@@ -226,17 +234,6 @@ impl Trial<'_> {
         Ok(began)
     }
 
-    /// Scans until everything is clean. What is known not to hold is waited for no longer than what must hold.
-    fn scan(&self, scanner: &mut Scanner<'_>, tried: &[Tried], end: f64) -> Result<(), E2eError> {
-        let must = |index: usize| matches!(tried[index].claim.expected, Expected::Holds);
-        until("the scans to be clean, or patience to end", Duration::from_mins(2), || {
-            let clean = scanner.look().unwrap_or(false);
-            let late = unix_now() - end;
-            clean || late > PATIENCE || (late > LATEST + 1.0 && !scanner.waits_for(must))
-        })?;
-        Ok(())
-    }
-
     /// What is looked at once, after the scans.
     fn after(&self, tried: &mut [Tried]) -> Result<(), E2eError> {
         let again = |one: &Tried| matches!(one.claim.proof, Proof::NotRunAgain(_)) && one.found.is_none();
@@ -246,7 +243,7 @@ impl Trial<'_> {
         let receipt = record::receipt(self.fleet, &self.grant);
         for one in tried.iter_mut() {
             one.found = match one.found.take() {
-                Some(Found::Not(seen)) => Some(self.or_receipt(one.claim, seen, receipt.as_deref())),
+                Some(Found::Not(seen)) => Some(or_receipt(one.claim, seen, receipt.as_deref())),
                 None => self.look(one.claim, receipt.as_deref())?,
                 found => found,
             };
@@ -262,7 +259,8 @@ impl Trial<'_> {
 
     /// One claim that no scan sees. Nothing for those that come later.
     fn look(&self, claim: &Claim, receipt: Option<&[String]>) -> Result<Option<Found>, E2eError> {
-        let held = |held: bool, otherwise: String| if held { Found::Held(None) } else { Found::Not(otherwise) };
+        let held =
+            |held: bool, otherwise: String| if held { Found::Held(None) } else { Found::Not(otherwise) };
         Ok(match claim.proof {
             Proof::NoEntry(user, options, line) => {
                 Some(held(!self.runs(user, options, line)?, format!("{user} can: {line}")))
@@ -273,19 +271,12 @@ impl Trial<'_> {
             }
             Proof::Receipt(words) => Some(in_receipt(words, receipt)),
             Proof::Record(words) => {
-                Some(held(record::has(self.fleet, words)?, format!("no record has {words:?}")))
+                let soon = matches!(claim.expected, Expected::NotYet(_));
+                let bound = Duration::from_secs(if soon { 5 } else { 30 });
+                Some(held(record::has(self.fleet, words, bound), format!("no record has {words:?}")))
             }
             _ => None,
         })
-    }
-
-    /// What still stands may stand if the receipt names it.
-    fn or_receipt(&self, claim: &Claim, seen: String, receipt: Option<&[String]>) -> Found {
-        let Proof::HostOrReceipt(_, words) = claim.proof else { return Found::Not(seen) };
-        match in_receipt(words, receipt) {
-            Found::Not(no) => Found::Not(format!("{seen}, and {no}")),
-            found => found,
-        }
     }
 
     /// Whatever jobs wrote before the end is taken away; then the schedulers come round.
@@ -303,26 +294,53 @@ impl Trial<'_> {
             let both = "test -e /var/tmp/battery-control && test -e /var/tmp/battery-control-at";
             host.sh(both).is_ok_and(|said| said.success())
         })?;
-            host.sh("crontab -u rescue -r")?;
+        host.sh("crontab -u rescue -r")?;
         Ok(())
     }
 
-    /// What would come alive with the next grant.
+    /// What would come alive with the next grant, or stop it.
     fn under_new_grant(&self, tried: &mut [Tried]) -> Result<(), E2eError> {
-        let later = |one: &Tried| matches!(one.claim.proof, Proof::NotUnderNewGrant(_)) && one.found.is_none();
+        let later = |one: &Tried| {
+            matches!(one.claim.proof, Proof::NotUnderNewGrant(_) | Proof::NextGrant) && one.found.is_none()
+        };
         if !tried.iter().any(later) {
             return Ok(());
         }
-        let grant = self.fleet.grant(self.round.entitlement, "10m")?;
+        let given = self.fleet.grant(self.round.entitlement, "10m");
         for one in tried.iter_mut().filter(|one| later(one)) {
-            if let Proof::NotUnderNewGrant(line) = one.claim.proof {
-                let ran = self.runs("alice", &[], line)?;
-                let found = if ran { Found::Not(format!("it runs again: {line}")) } else { Found::Held(None) };
-                one.found = Some(found);
-            }
+            one.found = Some(match (one.claim.proof, &given) {
+                (Proof::NextGrant, Err(error)) => Found::Not(error.to_string()),
+                (Proof::NotUnderNewGrant(line), Ok(_)) if self.runs("alice", &[], line)? => {
+                    Found::Not(format!("it runs again: {line}"))
+                }
+                (_, Ok(_)) => Found::Held(None),
+                (_, Err(error)) => Found::Broken(error.to_string()),
+            });
         }
-        self.fleet.carol.run(&["grant", "revoke", &grant, "--reason", "battery", "--wait"])?;
+        if let Ok(grant) = given {
+            self.fleet.carol.run(&["grant", "revoke", &grant, "--reason", "battery", "--wait"])?;
+        }
         Ok(())
+    }
+}
+
+/// Scans until everything is clean. What is known not to hold is waited for no longer than what must hold.
+fn scan(scanner: &mut Scanner<'_>, tried: &[Tried], end: f64) -> Result<(), E2eError> {
+    let must = |index: usize| matches!(tried[index].claim.expected, Expected::Holds);
+    until("the scans to be clean, or patience to end", Duration::from_mins(2), || {
+        let clean = scanner.look().unwrap_or(false);
+        let late = unix_now() - end;
+        clean || late > PATIENCE || (late > LATEST + 1.0 && !scanner.waits_for(must))
+    })?;
+    Ok(())
+}
+
+/// What still stands may stand if the receipt names it.
+fn or_receipt(claim: &Claim, seen: String, receipt: Option<&[String]>) -> Found {
+    let Proof::HostOrReceipt(_, words) = claim.proof else { return Found::Not(seen) };
+    match in_receipt(words, receipt) {
+        Found::Not(no) => Found::Not(format!("{seen}, and {no}")),
+        found => found,
     }
 }
 

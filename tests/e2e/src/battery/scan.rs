@@ -45,7 +45,8 @@ impl<'a> Scanner<'a> {
             .collect();
         let mut script = String::new();
         for one in &looked {
-            script += &format!("( {} ) </dev/null >/dev/null 2>&1 || echo {}\n", one.line, one.claim);
+            script.push_str(&["( ", &one.line, " ) </dev/null >/dev/null 2>&1 || echo "].concat());
+            script.push_str(&[&one.claim.to_string(), "\n"].concat());
         }
         let path = host.root_path()?.join(SCRIPT);
         fs::write(&path, script).map_err(E2eError::file(path))?;
@@ -69,9 +70,14 @@ impl<'a> Scanner<'a> {
         Ok(self.looked.iter().all(|one| one.clean_at.is_some()))
     }
 
-    /// When a claim came true: nothing if no scan can see it, and nothing inside if it did not.
-    pub(super) fn clean_at(&self, claim: usize) -> Option<Option<f64>> {
-        self.looked.iter().find(|one| one.claim == claim).map(|one| one.clean_at)
+    /// Whether a scan can see this claim.
+    pub(super) fn looks_at(&self, claim: usize) -> bool {
+        self.looked.iter().any(|one| one.claim == claim)
+    }
+
+    /// When a claim came true, if it did.
+    pub(super) fn clean_at(&self, claim: usize) -> Option<f64> {
+        self.looked.iter().find(|one| one.claim == claim).and_then(|one| one.clean_at)
     }
 
     /// Whether any of these claims is not clean yet.

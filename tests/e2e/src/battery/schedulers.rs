@@ -3,10 +3,8 @@
 use super::case::{Act, Case, Claim, NO_BASELINE, Takes};
 use super::round::{End, Family, Round};
 
-pub(super) const FAMILY: Family = Family {
-    name: "schedulers",
-    rounds: &[Round::new("login", "web-login", End::GivenBack, CASES)],
-};
+pub(super) const FAMILY: Family =
+    Family { name: "schedulers", rounds: &[Round::new("login", "web-login", End::GivenBack, CASES)] };
 
 const CASES: &[Case] = &[
     Case {
@@ -16,7 +14,8 @@ const CASES: &[Case] = &[
         takes: Takes::Host("atq | grep -q alice"),
         claims: &[
             Claim::not_run_again("/var/tmp/battery-11"),
-            Claim::undone_or_reported("! atq | grep -q alice", &["at job"]).not_yet("jobs are not taken out of at's queue"),
+            Claim::undone_or_reported("! atq | grep -q alice", &["at job"])
+                .not_yet("jobs are not taken out of at's queue"),
         ],
     },
     Case {
@@ -54,8 +53,11 @@ const CASES: &[Case] = &[
         takes: Takes::Host("test -e /var/tmp/battery-16"),
         claims: &[
             Claim::not_run_again("/var/tmp/battery-16"),
-            Claim::undone_or_reported("! test -e ~alice/.config/systemd/user/battery-16.timer", &["battery-16.timer"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported(
+                "! test -e ~alice/.config/systemd/user/battery-16.timer",
+                &["battery-16.timer"],
+            )
+            .not_yet(NO_BASELINE),
         ],
     },
 ];

@@ -14,18 +14,24 @@ full_root = true
 
 pub(super) const FAMILY: Family = Family {
     name: "standing",
-    rounds: &[Round::new("sudo of a standing login", "web-root", End::Revoked, CASES).with(HOST_TOML).on(STANDING)],
+    rounds: &[Round::new("sudo of a standing login", "web-root", End::Revoked, CASES)
+        .with(HOST_TOML)
+        .on(STANDING)],
 };
 
 /// What is the account's own, from before the window.
 const STANDING: &str = "systemd-run -q --unit=battery-standing --uid=alice sleep 8001";
-const GOES_ON: &str = "pgrep -xf '/usr/bin/sleep 8001' && pgrep -xf '/usr/bin/sleep 8002' && pgrep -xf 'sleep 8003'";
+const GOES_ON: &str =
+    "pgrep -xf '/usr/bin/sleep 8001' && pgrep -xf '/usr/bin/sleep 8002' && pgrep -xf 'sleep 8003'";
 
 const CASES: &[Case] = &[
     Case {
         number: "S1",
         name: "the account's own processes, which must go on",
-        act: Act::Ssh(&[], "systemd-run --user -q sleep 8002; setsid sleep 8003 >/dev/null 2>&1 </dev/null &"),
+        act: Act::Ssh(
+            &[],
+            "systemd-run --user -q sleep 8002; setsid sleep 8003 >/dev/null 2>&1 </dev/null &",
+        ),
         takes: Takes::Host(GOES_ON),
         claims: &[Claim::denied(GOES_ON)],
     },

@@ -12,11 +12,16 @@ pub fn text(report: &Report) -> String {
     let mut out = String::new();
     let mut last = None;
     for row in &report.rows {
-        let (number, name) = if last == Some(row.case.name) { ("", "") } else { (row.case.number, row.case.name) };
+        let (number, name) =
+            if last == Some(row.case.name) { ("", "") } else { (row.case.number, row.case.name) };
         last = Some(row.case.name);
         let (verdict, answer) = (row.verdict().word(), row.claim.answer.word());
         let (grant, end) = (row.round.grant, row.round.end.word());
-        let _ = writeln!(out, "{number:>4} {name:<66} {grant:<14} {end:<10} {answer:<18} {verdict:<9} {}", why(row));
+        let _ = writeln!(
+            out,
+            "{number:>4} {name:<66} {grant:<14} {end:<10} {answer:<18} {verdict:<9} {}",
+            why(row)
+        );
     }
     let count = |verdict| report.count(verdict);
     let _ = writeln!(
@@ -59,7 +64,12 @@ pub fn markdown() -> String {
 fn line(out: &mut String, round: &Round, case: &Case) {
     let claims: Vec<String> = case.claims.iter().map(claimed).collect();
     let (number, name, grant, end) = (case.number, case.name, round.grant, round.end.word());
-    let _ = writeln!(out, "| {number} | {} | {grant} | {end} | {} |", name.replace('|', "\\|"), claims.join("; "));
+    let _ = writeln!(
+        out,
+        "| {number} | {} | {grant} | {end} | {} |",
+        name.replace('|', "\\|"),
+        claims.join("; ")
+    );
 }
 
 fn claimed(claim: &Claim) -> String {
