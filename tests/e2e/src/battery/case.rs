@@ -50,6 +50,8 @@ pub struct Claim {
     pub proof: Proof,
     /// What is known of it today.
     pub expected: Expected,
+    /// Where it is known to come later than everything else: how many seconds after the end, at most, and why.
+    pub late: Option<(f64, &'static str)>,
 }
 
 /// What becomes of a technique.
@@ -83,7 +85,7 @@ impl Answer {
 /// How one sees it.
 #[derive(Debug, Clone, Copy)]
 pub enum Proof {
-    /// No process with exactly this command line, in two scans in a row, the first at most 2 s after the end.
+    /// No process with exactly this command line, in two scans in a row, the first at most 2 s after the end (or as late as the claim says).
     NoProcess(&'static str),
     /// A line of root's shell succeeds, in two scans in a row, the first at most 2 s after the end.
     Host(&'static str),
@@ -118,7 +120,7 @@ pub enum Expected {
 
 impl Claim {
     const fn new(answer: Answer, proof: Proof) -> Self {
-        Self { answer, proof, expected: Expected::Holds }
+        Self { answer, proof, expected: Expected::Holds, late: None }
     }
 
     /// No such process.
@@ -182,7 +184,12 @@ impl Claim {
 
     /// The lab cannot try it.
     pub(super) const fn cannot(answer: Answer, why: &'static str) -> Self {
-        Self { answer, proof: Proof::None, expected: Expected::Cannot(why) }
+        Self { answer, proof: Proof::None, expected: Expected::Cannot(why), late: None }
+    }
+
+    /// It comes later than everything else.
+    pub(super) const fn late(self, seconds: f64, why: &'static str) -> Self {
+        Self { late: Some((seconds, why)), ..self }
     }
 
     /// It does not hold yet.

@@ -11,6 +11,7 @@ mod processes;
 mod record;
 mod report;
 mod root_paths;
+mod root_processes;
 mod round;
 mod run;
 mod scan;

@@ -23,14 +23,36 @@ pub(super) fn has(fleet: &Fleet, words: &[&str], bound: Duration) -> bool {
     poll("a record", bound, || found().then_some(())).is_ok()
 }
 
-/// The findings of the receipt of a grant: what was removed, reported, and could not be excluded, one each. Nothing if the
-/// broker gets none.
-pub(super) fn receipt(fleet: &Fleet, grant: &str) -> Option<Vec<String>> {
+/// What the record is alarmed of, for whoever looks for something else in vain.
+pub(super) fn alarms(fleet: &Fleet) -> String {
+    let lines = lines(fleet).unwrap_or_default();
+    lines
+        .iter()
+        .filter(|line| line.to_lowercase().contains("alarm"))
+        .map(|line| line.trim())
+        .collect::<Vec<_>>()
+        .join(" / ")
+}
+
+/// What a receipt says.
+#[derive(Debug, Default)]
+pub(super) struct Receipt {
+    /// What was taken away or put back, one each.
+    pub(super) undone: Vec<String>,
+    /// What was reported, not looked at, or could not be excluded, one each.
+    pub(super) told: Vec<String>,
+}
+
+/// The receipt of a grant. Nothing if the broker gets none.
+pub(super) fn receipt(fleet: &Fleet, grant: &str) -> Option<Receipt> {
     poll("the receipt", BOUND, || {
         let told = fleet.carol.stint(&["--output", "json", "audit", "ls", "--host", HOST]).ok()?;
         let records = told.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let receipts: Vec<Value> = records.filter_map(|record| receipt_in(&record, grant)).collect();
-        (!receipts.is_empty()).then(|| receipts.iter().flat_map(findings).collect())
+        let found = records.filter_map(|record| receipt_in(&record, grant)).next_back()?;
+        Some(Receipt {
+            undone: lines_of(&found, &["removed", "restored"]),
+            told: lines_of(&found, &["reported", "not_excluded", "not_scanned"]),
+        })
     })
     .ok()
 }
@@ -44,10 +66,9 @@ fn receipt_in(record: &Value, grant: &str) -> Option<Value> {
     fields.values().find_map(|value| receipt_in(value, grant))
 }
 
-fn findings(receipt: &Value) -> Vec<String> {
-    let lists = ["removed", "undone", "reported", "not_excluded"];
+fn lines_of(receipt: &Value, lists: &[&str]) -> Vec<String> {
     let items = lists.iter().filter_map(|list| receipt[*list].as_array()).flatten();
-    items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned)).collect()
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 /// Whether all of these words stand in a line.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use stint_lab::{Session, until};
 
 use super::case::{Act, Case, Claim, Expected, Proof, Takes};
-use super::record;
+use super::record::{self, Receipt};
 use super::report::{Found, Report, Row};
 use super::round::{End, Family, Round};
 use super::scan::Scanner;
@@ -18,7 +18,7 @@ const TAKES_BOUND: Duration = Duration::from_secs(20);
 /// How late, in seconds, what must be over may be over.
 const LATEST: f64 = 2.0;
 /// How long, in seconds, the scans go on for what is not clean: to tell late from never.
-const PATIENCE: f64 = 12.0;
+const PATIENCE: f64 = 16.0;
 /// The schedulers look once a minute.
 const SCHEDULER_BOUND: Duration = Duration::from_secs(80);
 
@@ -131,7 +131,7 @@ fn try_round(fleet: &Fleet, round: &'static Round, cases: &[&'static Case]) -> R
     scan(&mut scanner, &tried, end)?;
     for (index, one) in tried.iter_mut().enumerate() {
         if one.found.is_none() && scanner.looks_at(index) {
-            one.found = Some(judge(scanner.clean_at(index), end));
+            one.found = Some(judge(one.claim, scanner.clean_at(index), end));
         }
     }
     drop(held);
@@ -145,9 +145,10 @@ fn try_round(fleet: &Fleet, round: &'static Round, cases: &[&'static Case]) -> R
         .collect())
 }
 
-fn judge(clean_at: Option<f64>, end: f64) -> Found {
+fn judge(claim: &Claim, clean_at: Option<f64>, end: f64) -> Found {
+    let latest = claim.late.map_or(LATEST, |(latest, _)| latest);
     match clean_at.map(|at| (at - end).max(0.0)) {
-        Some(late) if late <= LATEST => Found::Held(Some(late)),
+        Some(late) if late <= latest => Found::Held(Some(late)),
         Some(late) => Found::Not(format!("only {late:.1} s after the end")),
         None => Found::Not("still there when the last scan was done".to_owned()),
     }
@@ -243,8 +244,8 @@ impl Trial<'_> {
         let receipt = record::receipt(self.fleet, &self.grant);
         for one in tried.iter_mut() {
             one.found = match one.found.take() {
-                Some(Found::Not(seen)) => Some(or_receipt(one.claim, seen, receipt.as_deref())),
-                None => self.look(one.claim, receipt.as_deref())?,
+                Some(Found::Not(seen)) => Some(self.or_receipt(one.claim, seen, receipt.as_ref())?),
+                None => self.look(one.claim, receipt.as_ref())?,
                 found => found,
             };
         }
@@ -258,7 +259,7 @@ impl Trial<'_> {
     }
 
     /// One claim that no scan sees. Nothing for those that come later.
-    fn look(&self, claim: &Claim, receipt: Option<&[String]>) -> Result<Option<Found>, E2eError> {
+    fn look(&self, claim: &Claim, receipt: Option<&Receipt>) -> Result<Option<Found>, E2eError> {
         let held =
             |held: bool, otherwise: String| if held { Found::Held(None) } else { Found::Not(otherwise) };
         Ok(match claim.proof {
@@ -273,9 +274,26 @@ impl Trial<'_> {
             Proof::Record(words) => {
                 let soon = matches!(claim.expected, Expected::NotYet(_));
                 let bound = Duration::from_secs(if soon { 5 } else { 30 });
-                Some(held(record::has(self.fleet, words, bound), format!("no record has {words:?}")))
+                Some(held(
+                    record::has(self.fleet, words, bound),
+                    format!("no record has {words:?}; {}", record::alarms(self.fleet)),
+                ))
             }
             _ => None,
+        })
+    }
+
+    /// What still stood when the scans were done may stand if the receipt reports it. If the receipt says that it was undone, it must be
+    /// so by now.
+    fn or_receipt(&self, claim: &Claim, seen: String, receipt: Option<&Receipt>) -> Result<Found, E2eError> {
+        let Proof::HostOrReceipt(line, words) = claim.proof else { return Ok(Found::Not(seen)) };
+        let undone = receipt.is_some_and(|receipt| names(&receipt.undone, words));
+        if undone && !self.fleet.host.sh(&self.fill(line))?.success() {
+            return Ok(Found::Not("the receipt says that it was undone, and it stands".to_owned()));
+        }
+        Ok(match in_receipt(words, receipt) {
+            Found::Not(no) if !undone => Found::Not(format!("{seen}, and {no}")),
+            _ => Found::Held(None),
         })
     }
 
@@ -335,20 +353,15 @@ fn scan(scanner: &mut Scanner<'_>, tried: &[Tried], end: f64) -> Result<(), E2eE
     Ok(())
 }
 
-/// What still stands may stand if the receipt names it.
-fn or_receipt(claim: &Claim, seen: String, receipt: Option<&[String]>) -> Found {
-    let Proof::HostOrReceipt(_, words) = claim.proof else { return Found::Not(seen) };
-    match in_receipt(words, receipt) {
-        Found::Not(no) => Found::Not(format!("{seen}, and {no}")),
-        found => found,
-    }
-}
-
-fn in_receipt(words: &[&str], receipt: Option<&[String]>) -> Found {
-    let Some(findings) = receipt else { return Found::Not("no receipt came".to_owned()) };
-    if findings.iter().any(|finding| record::has_all(finding, words)) {
+fn in_receipt(words: &[&str], receipt: Option<&Receipt>) -> Found {
+    let Some(receipt) = receipt else { return Found::Not("no receipt came".to_owned()) };
+    if names(&receipt.told, words) {
         Found::Held(None)
     } else {
         Found::Not(format!("the receipt does not name {words:?}"))
     }
+}
+
+fn names(findings: &[String], words: &[&str]) -> bool {
+    findings.iter().any(|finding| record::has_all(finding, words))
 }

@@ -62,7 +62,12 @@ pub fn markdown() -> String {
 }
 
 fn line(out: &mut String, round: &Round, case: &Case) {
-    let claims: Vec<String> = case.claims.iter().map(claimed).collect();
+    let mut claims: Vec<String> = Vec::new();
+    for claim in case.claims.iter().map(claimed) {
+        if !claims.contains(&claim) {
+            claims.push(claim);
+        }
+    }
     let (number, name, grant, end) = (case.number, case.name, round.grant, round.end.word());
     let _ = writeln!(
         out,
@@ -75,7 +80,10 @@ fn line(out: &mut String, round: &Round, case: &Case) {
 fn claimed(claim: &Claim) -> String {
     let word = claim.answer.word();
     match claim.expected {
-        Expected::Holds => word.to_owned(),
+        Expected::Holds => match claim.late {
+            Some((seconds, why)) => format!("{word}, at most {seconds:.0} s late: {why}"),
+            None => word.to_owned(),
+        },
         Expected::NotYet(why) => format!("**not yet** {word}: {why}"),
         Expected::Cannot(why) => format!("not tried: {why}"),
     }
