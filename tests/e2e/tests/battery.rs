@@ -1,47 +1,45 @@
 //! The battery: every known way to stay past the end, on booted hosts. `cargo xtask battery` prints the whole table.
 
-use stint_e2e::E2eError;
 use stint_e2e::battery::{family, run, text};
 
-fn holds(name: &str) -> Result<(), E2eError> {
+fn holds(name: &str) {
     let family = family(name).expect("a family of this name");
-    let report = run(family, |_| true)?;
+    let report = run(family, |_| true);
     println!("{}", text(&report));
     assert!(report.is_good(), "{}", text(&report));
-    Ok(())
 }
 
 #[test]
-fn processes_and_connections_of_a_login_end_with_its_window() -> Result<(), E2eError> {
-    holds("processes")
+fn processes_and_connections_of_a_login_end_with_its_window() {
+    holds("processes");
 }
 
 #[test]
-fn work_that_a_login_put_off_does_not_run_after_its_window() -> Result<(), E2eError> {
-    holds("schedulers")
+fn work_that_a_login_put_off_does_not_run_after_its_window() {
+    holds("schedulers");
 }
 
 #[test]
-fn ways_back_in_that_a_login_prepared_do_not_open() -> Result<(), E2eError> {
-    holds("access")
+fn ways_back_in_that_a_login_prepared_do_not_open() {
+    holds("access");
 }
 
 #[test]
-fn a_limited_sudo_grant_gives_no_more_than_it_says() -> Result<(), E2eError> {
-    holds("limited")
+fn a_limited_sudo_grant_gives_no_more_than_it_says() {
+    holds("limited");
 }
 
 #[test]
-fn what_full_root_left_ends_or_stands_in_the_receipt() -> Result<(), E2eError> {
-    holds("root")
+fn what_full_root_left_ends_or_stands_in_the_receipt() {
+    holds("root");
 }
 
 #[test]
-fn what_sudo_of_a_standing_login_left_ends_and_the_login_s_own_goes_on() -> Result<(), E2eError> {
-    holds("standing")
+fn what_sudo_of_a_standing_login_left_ends_and_the_login_s_own_goes_on() {
+    holds("standing");
 }
 
 #[test]
-fn root_s_hand_on_stint_itself_is_told() -> Result<(), E2eError> {
-    holds("tampering")
+fn root_s_hand_on_stint_itself_is_told() {
+    holds("tampering");
 }

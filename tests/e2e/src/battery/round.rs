@@ -20,7 +20,7 @@ pub struct Round {
     pub entitlement: &'static str,
     /// How the window ends.
     pub end: End,
-    /// The host's own settings: `None` for those of every test. Other settings need another host.
+    /// The host's own settings: `None` for those of every round. Other settings need another host.
     pub host_toml: Option<&'static str>,
     /// Whether it needs a host that no other round has touched.
     pub own_host: bool,

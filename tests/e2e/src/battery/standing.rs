@@ -8,6 +8,9 @@ const HOST_TOML: &str = "
 break_glass_uid = 1900
 only = [{ uid = 1001, services = [\"sudo\", \"sudo-i\", \"su\", \"su-l\", \"doas\", \"polkit-1\"] }]
 
+[limits]
+register_timeout_ms = 5000
+
 [ceiling]
 full_root = true
 ";

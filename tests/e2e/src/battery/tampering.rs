@@ -23,6 +23,7 @@ break_glass_uid = 1900
 
 [limits]
 staleness = \"10s\"
+register_timeout_ms = 5000
 
 [ceiling]
 full_root = true
