@@ -25,5 +25,5 @@ fn main() -> ExitCode {
         all.rows.extend(report.rows);
     }
     print!("{}", battery::text(&all));
-    if !all.is_good() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if all.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
