@@ -54,6 +54,31 @@ pub struct HostEffect {
     pub refused: Option<String>,
 }
 
+/// `POST /v1/grants/{id}/certificate`: an SSH certificate for a login by a grant that is active.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCertificate {
+    /// For which of the grant's hosts.
+    pub host: String,
+    /// The public key that it certifies, as OpenSSH writes it.
+    pub public_key: String,
+}
+
+/// An SSH certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// The certificate, as OpenSSH writes it.
+    pub certificate: String,
+    /// Its number, as sshd writes it to its log.
+    pub serial: u64,
+    /// The account on the host.
+    pub user: String,
+    /// Networks from which it holds; anywhere if empty.
+    pub origins: Vec<String>,
+    /// When it ends (unix seconds).
+    pub until: i64,
+}
+
 /// `POST /v1/grants/{id}/revoke`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

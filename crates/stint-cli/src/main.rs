@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Err(e) => Err(exit::Failure::new(exit::Exit::Refused, format!("the program could not start: {e}"))),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             output::failure(output, &failure);
             ExitCode::from(failure.exit as u8)

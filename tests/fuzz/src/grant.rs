@@ -59,6 +59,7 @@ fn root_document() -> Root {
         roster: role(2),
         bundle: role(3),
         pulse: role(4),
+        certificate: role(4),
     }
 }
 /// The root, its envelope, and a good roster: made once.

@@ -218,6 +218,8 @@ async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);
+    warden.reconcile_ssh();
+    warden.settle_sshd().await;
     if round.heartbeat {
         warden.journal.record(Event::Heartbeat {});
     }
@@ -228,6 +230,8 @@ fn has_failed(warden: &Warden, changes: &Changes) -> bool {
     !warden.keeper.is_written()
         || warden.keeper.fault().is_some()
         || warden.faults.sudo.is_some()
+        || warden.faults.ssh.is_some()
+        || warden.sshd.is_due()
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
         || changes.is_blind()
@@ -245,6 +249,11 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
     if warden.faults.sudo.is_some() {
         warden.read_clocks();
         warden.reconcile_drop_ins();
+    }
+    if warden.faults.ssh.is_some() || warden.sshd.is_due() {
+        warden.read_clocks();
+        warden.reconcile_ssh();
+        warden.settle_sshd().await;
     }
     if warden.enforcer.doubts_limits() {
         warden.settle_limits().await;

@@ -6,7 +6,7 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`sessions`], [`systemd`];
+//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`systemd`];
 //! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
@@ -25,6 +25,7 @@ pub(crate) mod paths;
 mod report;
 mod sessions;
 mod sockets;
+pub(crate) mod ssh;
 mod start;
 pub(crate) mod status;
 mod store;

@@ -67,6 +67,7 @@ fn of(warden: &Warden) -> Status {
             &faults.machine,
             &faults.config,
             &faults.sudo,
+            &faults.ssh,
             &faults.module,
             &faults.clock,
             &journal_fault,

@@ -14,6 +14,7 @@ use super::keys::{self, KeyFileError};
 use super::paths::Paths;
 use super::sessions::Enforcer;
 use super::sockets;
+use super::ssh::Sshd;
 use super::store::{Store, StoreError};
 use super::sudoers::Refusals;
 use super::time;
@@ -96,6 +97,7 @@ pub(super) async fn start(
         keeper,
         journal,
         drop_in_refusals: Refusals::default(),
+        sshd: Sshd::default(),
         warnings: Warnings::default(),
         mode,
         courier: None,
@@ -114,9 +116,11 @@ pub(super) async fn start(
     }
     warden.look_at_module();
     warden.reconcile_drop_ins();
+    warden.reconcile_ssh();
     warden.take_posture().await;
     let at = warden.moment(&reading);
     warden.enforcer.adopt(warden.keeper.live(), at, &mut warden.journal).await;
+    warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.
     let _ = warden.commit();
     Ok(warden)

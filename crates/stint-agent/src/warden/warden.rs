@@ -19,6 +19,7 @@ use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
 use super::paths::Paths;
 use super::sessions::{Enforcer, Moment};
+use super::ssh::{self, Sshd};
 use super::status::CourierStatus;
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
@@ -36,6 +37,7 @@ pub(super) struct Warden {
     pub(super) enforcer: Enforcer,
     pub(super) journal: Journal,
     pub(super) drop_in_refusals: Refusals,
+    pub(super) sshd: Sshd,
     pub(super) warnings: Warnings,
     pub(super) mode: Mode,
     pub(super) courier: Option<Courier>,
@@ -77,6 +79,8 @@ pub(super) struct Faults {
     pub(super) config: Option<String>,
     /// Drop-ins are not as they should be.
     pub(super) sudo: Option<String>,
+    /// What sshd reads is not as it should be, or it has not read it.
+    pub(super) ssh: Option<String>,
     /// The module's file is missing.
     pub(super) module: Option<String>,
     /// No clock could be read.
@@ -204,12 +208,48 @@ impl Warden {
         let at = self.moment(reading);
         if change.live_changed {
             self.reconcile_drop_ins();
+            self.reconcile_ssh();
         }
         if !change.ended.is_empty() {
             self.enforcer.end(&change.ended, self.keeper.live(), at, &mut self.journal).await;
         }
         if change.live_changed && self.enforces() {
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
+        }
+        self.settle_sshd().await;
+    }
+
+    /// Makes what sshd reads equal to the live grants.
+    pub(super) fn reconcile_ssh(&mut self) {
+        let passwd = std::fs::read_to_string(&self.paths.passwd).unwrap_or_default();
+        let enforces = self.enforces();
+        let facts = ssh::Facts {
+            live: self.keeper.live(),
+            root: self.keeper.plan().map(|plan| &*plan.root.0),
+            host: &self.keeper.me().host,
+            config: self.keeper.config(),
+            passwd: &passwd,
+            enforces,
+        };
+        self.faults.ssh = match ssh::reconcile(&self.paths.state, &facts, &mut self.journal) {
+            Ok(changed) => {
+                if changed {
+                    self.sshd.has_changed();
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "trying again");
+                Some(error.to_string())
+            }
+        };
+    }
+
+    /// Has sshd read what changed for it. What ends is ended before: this waits for another.
+    pub(super) async fn settle_sshd(&mut self) {
+        if let Err(error) = self.sshd.settle().await {
+            tracing::error!(%error, "sshd was not told to read its configuration anew; trying again");
+            self.faults.ssh.get_or_insert_with(|| format!("sshd goes by an older configuration: {error}"));
         }
     }
 
@@ -370,6 +410,7 @@ impl Warden {
         }
         self.take_posture().await;
         self.reconcile_drop_ins();
+        self.reconcile_ssh();
         if begins_to_enforce {
             let at = self.moment(&reading);
             self.enforcer.end_unpermitted(self.keeper.live(), at, &mut self.journal).await;
@@ -377,6 +418,7 @@ impl Warden {
             self.enforcer.doubt_all_logins();
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
         }
+        self.settle_sshd().await;
     }
 
     /// Makes PID 1's limits right where that is in doubt.
@@ -428,6 +470,8 @@ impl Warden {
         if self.owes_acknowledgement
             && self.keeper.is_written()
             && self.faults.sudo.is_none()
+            && self.faults.ssh.is_none()
+            && !self.sshd.is_due()
             && self.commit().is_ok()
         {
             if let Some(envelope) = self.acknowledgement() {

@@ -154,12 +154,11 @@ fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<()
         let message = "idle_limit: hosts of this release refuse grants with an idle limit: leave it out, and choose a shorter max_window";
         return Err(place.wrong(limit, message));
     }
-    let forwarding = file.login.as_ref().and_then(|l| l.get_ref().forwarding.as_ref());
-    match forwarding.filter(|f| f.get_ref().port || f.get_ref().agent || f.get_ref().x11) {
-        Some(on) => Err(place.wrong(
-            on,
-            "forwarding: hosts of this release do not decide over forwarding: leave it out, and set it in sshd_config",
-        )),
+    // Only sshd forwards anything.
+    let without_ssh = |login: &Login| !login.services.iter().any(|service| service == "sshd");
+    let login = file.login.as_ref().map(Spanned::get_ref).filter(|login| without_ssh(login));
+    match login.and_then(|login| login.forwarding.as_ref()) {
+        Some(on) => Err(place.wrong(on, "forwarding: only logins by sshd forward anything: add it to services, or leave this out")),
         None => Ok(()),
     }
 }
@@ -235,8 +234,11 @@ fn rights(place: &Place<'_>, file: &File) -> Result<Rights, FileError> {
         sudo.push(SudoRule { run_as, command: Command::All, digest: None, noexec: false });
     }
     let login = file.login.as_ref().map(|l| {
-        let Login { services, origins, .. } = l.get_ref();
-        let forwarding = Forwarding { port: false, agent: false, x11: false };
+        let Login { services, origins, forwarding } = l.get_ref();
+        let forwarding = forwarding.as_ref().map_or(Forwarding::NONE, |f| {
+            let Forwards { port, agent, x11 } = *f.get_ref();
+            Forwarding { port, agent, x11 }
+        });
         LoginRight { services: services.clone(), origins: origins.clone(), forwarding }
     });
     if let (Some(right), Some(at)) = (&login, &file.login) {

@@ -26,7 +26,7 @@ fn forwarded(forwarding: &Forwarding) -> String {
         .filter_map(|(on, name)| on.then_some(name))
         .collect();
     if allowed.is_empty() {
-        "forwarding as sshd_config says".to_owned()
+        "forwards nothing".to_owned()
     } else {
         format!("may forward {}", allowed.join(", "))
     }
@@ -168,7 +168,7 @@ mod tests {
             forwarding: Forwarding { port: false, agent: false, x11: false },
         };
         rights.login = Some(right.clone());
-        assert_eq!(login(&rights), ["by sshd, su, from anywhere; forwarding as sshd_config says"]);
+        assert_eq!(login(&rights), ["by sshd, su, from anywhere; forwards nothing"]);
         right.origins = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         right.forwarding = Forwarding { port: true, agent: true, x11: false };
         rights.login = Some(right);

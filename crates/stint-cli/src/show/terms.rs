@@ -59,7 +59,7 @@ mod tests {
   hosts        web-01 of fleet demo
   reason       OPS-12 certificate rollover
   ticket       OPS-12
-  login        by sshd, from anywhere; forwarding as sshd_config says
+  login        by sshd, from anywhere; forwards nothing
   sudo         /usr/bin/systemctl restart nginx, as root
                /usr/bin/systemctl reload nginx, as root
   window       40 min

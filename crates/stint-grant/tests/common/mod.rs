@@ -99,6 +99,7 @@ impl World {
             roster: role(&[&roster_key], 1),
             bundle: role(&[&bundle_key], 1),
             pulse: role(&[&pulse_key], 1),
+            certificate: role(&[&pulse_key], 1),
         };
         let roster = Roster {
             format: 1,

@@ -302,6 +302,7 @@ impl Host {
             root,
             roster,
             bundle,
+            certificate: pulse.clone(),
             pulse,
         };
         dsse::sign(&document, &[&self.keys.root])

@@ -6,6 +6,7 @@
 //! | [`ways_in`] | who gets in without a grant |
 //! | [`pam`] | whether our PAM lines stand in the right order (pure) |
 //! | [`rollback`] | the record of what was before, and its timer |
+//! | [`sshd`] | the file by which sshd finds what the warden keeps for it |
 //! | [`login`] | from which login a command comes |
 
 pub(crate) mod checks;
@@ -13,6 +14,7 @@ pub(crate) mod facts;
 pub(crate) mod login;
 pub(crate) mod pam;
 pub(crate) mod rollback;
+pub(crate) mod sshd;
 pub(crate) mod ways_in;
 
 use std::fs::File;
@@ -192,6 +194,7 @@ fn record(before: Before, after: Duration) -> Result<Record, Failure> {
 /// The mode first: lines without it would enforce.
 fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
     files::replace(&paths.mode(), format!("{mode}\n").as_bytes(), 0o644).map_err(Failure::failed)?;
+    sshd::install(paths)?;
     pam_auth_update(&["--enable"])?;
     match pam::wiring(&CommonFiles::read(&paths.pam)) {
         Wiring::Whole => {}
@@ -230,6 +233,9 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
             )
             .next("take the lines with pam_stint.so out of them by hand"));
         }
+    }
+    if !before.wired {
+        sshd::remove(paths)?;
     }
     match &before.mode {
         Some(mode) => files::replace(&paths.mode(), format!("{mode}\n").as_bytes(), 0o644),

@@ -141,6 +141,30 @@ impl Bus {
         self.bounded(what, RELOAD_BOUND, call).await
     }
 
+    /// Has a service read its configuration anew, if it runs.
+    pub(crate) async fn reload_unit_if_active(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("reloading {name}");
+        let connection = self.connection(&what).await?;
+        let call = async {
+            let manager = SystemdManagerProxy::new(&connection).await?;
+            let path = match manager.get_unit(name).await {
+                Ok(path) => path,
+                Err(zbus::Error::MethodError(error, ..))
+                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
+                {
+                    return Ok(());
+                }
+                Err(other) => return Err(other),
+            };
+            let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
+            if matches!(unit.active_state().await?.as_str(), "active" | "activating" | "reloading") {
+                manager.reload_unit(name, "replace").await?;
+            }
+            Ok(())
+        };
+        self.bounded(&what, BOUND, call).await
+    }
+
     /// What PID 1 knows of a scope; `None` if it is not active.
     pub(crate) async fn scope(&mut self, name: &str) -> Result<Option<ScopeFacts>, BusError> {
         let what = format!("looking at {name}");

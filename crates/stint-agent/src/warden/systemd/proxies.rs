@@ -20,6 +20,7 @@ pub(super) trait SystemdManager {
         properties: &[Property<'_>],
         auxiliary: &[Auxiliary<'_>],
     ) -> zbus::Result<OwnedObjectPath>;
+    fn reload_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     fn reload(&self) -> zbus::Result<()>;

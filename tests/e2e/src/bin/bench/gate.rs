@@ -58,6 +58,7 @@ pub(crate) fn make(layout: &Layout, floor: Floor) -> Result<Gate, Failed> {
         roster: role(&offline),
         bundle: role(&public),
         pulse: role(&public),
+        certificate: role(&public),
     };
     let root = dsse::sign(&root, &[&key]);
 
