@@ -22,6 +22,7 @@ const PASSPHRASE: &str = "offline keys of the lab";
 /// One file of the catalog each.
 const CATALOG: &[(&str, &str)] = &[
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
+    ("web-forward.toml", include_str!("catalog/web-forward.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];

@@ -68,6 +68,7 @@ fn of(warden: &Warden) -> Status {
             &faults.config,
             &faults.sudo,
             &faults.ssh,
+            &faults.sshd,
             &faults.module,
             &faults.clock,
             &journal_fault,

@@ -81,6 +81,8 @@ pub(super) struct Faults {
     pub(super) sudo: Option<String>,
     /// What sshd reads is not as it should be, or it has not read it.
     pub(super) ssh: Option<String>,
+    /// sshd does not find what is kept for it.
+    pub(super) sshd: Option<String>,
     /// The module's file is missing.
     pub(super) module: Option<String>,
     /// No clock could be read.
@@ -243,6 +245,13 @@ impl Warden {
                 Some(error.to_string())
             }
         };
+        let has_sshd = self.paths.ssh.join("sshd_config").exists();
+        let unread = enforces && has_sshd && !ssh::drop_in(&self.paths.ssh).exists();
+        self.faults.sshd = unread.then(|| {
+            "sshd does not know of the grants: it takes no certificate, and logins may forward what sshd_config lets them. \
+             Run `stintd arm` again"
+                .to_owned()
+        });
     }
 
     /// Has sshd read what changed for it. What ends is ended before: this waits for another.
