@@ -12,6 +12,7 @@ use stint_grant::dsse::{self, Envelope, EnvelopeError};
 use stint_grant::gate::{self, GateFault, RefusedGrant, UserHeader};
 use stint_grant::host_config::{Ceiling, HostConfig, Unreviewed};
 use stint_grant::ids::*;
+use stint_grant::keys::PublicKey;
 use stint_grant::review::{ReviewDecision, Statement};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, SudoRule};
@@ -109,6 +110,22 @@ fn an_online_key_may_not_sign_rosters_or_roots() {
     let mut world = World::new();
     world.root.root = role(&[&world.pulse_key], 1);
     assert_eq!(world.root.check_roles(), Err(RootError::OnlineKey("root")));
+    let mut world = World::new();
+    let authority = key(40);
+    world.root.keys.0.insert(PublicKey::of(&authority).id(), PublicKey::of(&authority));
+    world.root.certificate = role(&[&authority], 1);
+    world.root.check_roles().unwrap();
+    world.root.roster = role(&[&world.roster_key, &authority], 1);
+    assert_eq!(world.root.check_roles(), Err(RootError::OnlineKey("roster")));
+}
+
+#[test]
+fn a_certificate_role_that_promises_two_signatures_is_refused_as_sshd_takes_one() {
+    let mut world = World::new();
+    world.root.certificate = role(&[&world.pulse_key, &world.bundle_key], 2);
+    assert_eq!(world.root.check_roles(), Err(RootError::BadRole("certificate")));
+    world.root.certificate.threshold = 1;
+    world.root.check_roles().unwrap();
 }
 
 #[test]

@@ -95,13 +95,18 @@ fn the_denied_login_requests_waits_for_the_review_and_logs_in() -> Tested {
     args.push("--");
     args.extend(options.iter().map(String::as_str));
     args.push("whoami");
-    let waiting = fleet.alice.start(&args)?;
+    let mut waiting = fleet.alice.start(&args)?;
     let mut pending = String::new();
-    until("the request to be there", BOUND, || {
+    let asked = until("the request to be there", BOUND, || {
         let listed = fleet.bob.json(&["request", "ls", "--state", "pending"]);
         pending = listed.ok().and_then(|l| l[0]["id"].as_str().map(str::to_owned)).unwrap_or_default();
         !pending.is_empty()
-    })?;
+    });
+    if asked.is_err() {
+        let _ = waiting.kill();
+        eprintln!("{:?}", waiting.wait_with_output());
+        return Ok(asked?);
+    }
     fleet.bob.approve(&pending)?;
     let done = waiting.wait_with_output().map_err(E2eError::file(std::path::Path::new("stint")))?;
     let errors = String::from_utf8_lossy(&done.stderr);

@@ -235,7 +235,8 @@ impl Warden {
         };
         self.faults.ssh = match ssh::reconcile(&self.paths.state, &facts, &mut self.journal) {
             Ok(changed) => {
-                if changed {
+                // Without the file that includes it, sshd has nothing to read anew.
+                if changed && ssh::drop_in(&self.paths.ssh).exists() {
                     self.sshd.has_changed();
                 }
                 None

@@ -18,7 +18,7 @@ pub(crate) mod sshd;
 pub(crate) mod ways_in;
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use stint_grant::time::Seconds;
@@ -28,6 +28,7 @@ use super::fast_moves;
 use super::system;
 use crate::warden::files;
 use crate::warden::paths::Paths;
+use crate::warden::status;
 use crate::warden::time::boottime_ms;
 use pam::{CommonFiles, Wiring};
 use rollback::{Before, Record};
@@ -212,6 +213,7 @@ fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
         }
     }
     tell_warden();
+    wait_for_warden(paths, mode);
     // sudo is slower without, and nothing else.
     if let Err(failure) = fast_moves::run() {
         println!("note: {failure}");
@@ -245,6 +247,8 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
     rollback::forget(paths)?;
     rollback::stop_timer();
     tell_warden();
+    let mode = if before.wired { before.mode.as_deref().unwrap_or("enforce") } else { "inert" };
+    wait_for_warden(paths, mode);
     Ok(())
 }
 
@@ -279,6 +283,22 @@ fn tell_warden() {
         system::must("systemctl", &["kill", "--signal=HUP", "--kill-who=main", "stint-warden.service"]);
     if let Err(failure) = told {
         eprintln!("stintd: the warden was not told: {failure}; run `systemctl restart stint-warden`");
+    }
+}
+
+/// Until the warden has done what it does in another mode, sshd's files among that: whoever logs in next meets it whole.
+fn wait_for_warden(paths: &Paths, mode: &str) {
+    if system::unit_state("stint-warden.service") != "active" {
+        return;
+    }
+    let end = Instant::now() + SETTLING;
+    let is_there = || status::read(paths).is_ok_and(|found| found.is_some_and(|found| found.mode == mode));
+    while !is_there() {
+        if Instant::now() >= end {
+            eprintln!("stintd: the warden has not said that it is in mode {mode}: see `stintd status`");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

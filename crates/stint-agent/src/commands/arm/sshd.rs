@@ -1,12 +1,16 @@
 //! sshd finds what the warden keeps for it through one file, which stands while the host is armed.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::commands::failure::{Exit, Failure};
 use crate::commands::system;
 use crate::warden::files;
 use crate::warden::paths::Paths;
-use crate::warden::ssh;
+use crate::warden::ssh::{self, Reload};
+
+/// How long sshd is waited for. One to which systemd hands its sockets keeps them, and shows nothing.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Puts the file in place and has sshd read it. A configuration that sshd would not take, or that does not reach our file, is an error,
 /// and the file is gone again.
@@ -63,11 +67,20 @@ fn is_here() -> bool {
     Path::new("/usr/sbin/sshd").exists()
 }
 
-/// Where a socket starts one sshd for each connection there is none that runs, and each reads the files anew.
+/// Has sshd read its configuration anew, and waits until it has. Where a socket starts one sshd for each connection there is none that
+/// runs, and each reads the files anew.
 fn reload() {
     for service in ssh::SERVICES.iter().filter(|service| system::unit_state(service) == "active") {
+        let pid = system::run("systemctl", &["show", "-p", "MainPID", "--value", service]);
+        let pid = pid.ok().and_then(|answer| answer.output.trim().parse().ok()).unwrap_or_default();
+        let reload = Reload::of(pid);
         if let Err(failure) = system::must("systemctl", &["reload", service]) {
             eprintln!("stintd: sshd was not told: {failure}; run `systemctl reload {service}`");
+            continue;
+        }
+        let end = Instant::now() + PATIENCE;
+        while !reload.is_done() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

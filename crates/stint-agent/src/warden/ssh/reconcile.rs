@@ -89,7 +89,7 @@ fn desired(folder: &Path, facts: &Facts<'_>) -> Desired {
     let gated = Gated::of(facts.passwd, facts.config);
     let authority = facts.root.map(|root| {
         let keys = root.certificate_signers().keys;
-        keys.iter().map(|key| format!("{} stint\n", key.to_openssh())).collect::<String>()
+        keys.iter().flat_map(|key| [key.to_openssh(), " stint\n".to_owned()]).collect::<String>()
     });
     let mut by_account: BTreeMap<&str, Vec<&LiveGrant>> = BTreeMap::new();
     let mut allowed = BTreeMap::new();

@@ -7,7 +7,7 @@ use zbus::{Connection, OwnedObjectPath, Variant};
 
 use super::proxies::{
     LogindManagerProxy, LogindSessionProxy, Property, SystemdManagerProxy, SystemdScopeProxy,
-    SystemdUnitProxy,
+    SystemdServiceProxy, SystemdUnitProxy,
 };
 
 /// No call waits longer. A registration has less, see its caller.
@@ -141,28 +141,37 @@ impl Bus {
         self.bounded(what, RELOAD_BOUND, call).await
     }
 
-    /// Has a service read its configuration anew, if it runs.
-    pub(crate) async fn reload_unit_if_active(&mut self, name: &str) -> Result<(), BusError> {
-        let what = format!("reloading {name}");
+    /// The main process of a service; `None` if it does not run.
+    pub(crate) async fn main_pid(&mut self, name: &str) -> Result<Option<u32>, BusError> {
+        let what = format!("looking at {name}");
         let connection = self.connection(&what).await?;
         let call = async {
-            let manager = SystemdManagerProxy::new(&connection).await?;
-            let path = match manager.get_unit(name).await {
+            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
                 Ok(path) => path,
                 Err(zbus::Error::MethodError(error, ..))
                     if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
                 {
-                    return Ok(());
+                    return Ok(None);
                 }
                 Err(other) => return Err(other),
             };
             let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
-            if matches!(unit.active_state().await?.as_str(), "active" | "activating" | "reloading") {
-                manager.reload_unit(name, "replace").await?;
+            if !matches!(unit.active_state().await?.as_str(), "active" | "reloading") {
+                return Ok(None);
             }
-            Ok(())
+            let service = SystemdServiceProxy::builder(&connection).path(&path).build().await?;
+            let pid = service.main_pid().await?;
+            Ok((pid != 0).then_some(pid))
         };
         self.bounded(&what, BOUND, call).await
+    }
+
+    /// Has a service read its configuration anew.
+    pub(crate) async fn reload_unit(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("reloading {name}");
+        let connection = self.connection(&what).await?;
+        let call = async { SystemdManagerProxy::new(&connection).await?.reload_unit(name, "replace").await };
+        self.bounded(&what, BOUND, call).await.map(drop)
     }
 
     /// What PID 1 knows of a scope; `None` if it is not active.

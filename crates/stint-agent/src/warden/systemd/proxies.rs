@@ -34,6 +34,12 @@ pub(super) trait SystemdUnit {
     fn active_enter_timestamp_monotonic(&self) -> zbus::Result<u64>;
 }
 
+#[zbus::proxy(interface = "org.freedesktop.systemd1.Service", default_service = "org.freedesktop.systemd1")]
+pub(super) trait SystemdService {
+    #[zbus(property(emits_changed_signal = "false"), name = "MainPID")]
+    fn main_pid(&self) -> zbus::Result<u32>;
+}
+
 #[zbus::proxy(interface = "org.freedesktop.systemd1.Scope", default_service = "org.freedesktop.systemd1")]
 pub(super) trait SystemdScope {
     #[zbus(property(emits_changed_signal = "false"), name = "RuntimeMaxUSec")]
