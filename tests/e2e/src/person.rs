@@ -113,6 +113,7 @@ impl Person {
     pub fn start(&self, args: &[&str]) -> Result<Child, E2eError> {
         let mut command: Command = self.lab.control_command(&self.program);
         command.args(args).env("HOME", &self.home).env_remove("XDG_CONFIG_HOME");
+        command.env("XDG_RUNTIME_DIR", self.home.join("run"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(E2eError::file(&self.program))
     }

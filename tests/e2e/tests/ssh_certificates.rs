@@ -136,7 +136,7 @@ fn a_stolen_certificate_is_refused_from_elsewhere_on_another_host_with_another_k
     fleet.lab.control(&switch)?.check("a second address")?;
     let elsewhere = stolen.login(&fleet, HOST, &["-b", "10.77.0.200"])?;
     assert_eq!(elsewhere.status, 255, "{elsewhere}");
-    until("sshd to say why", BOUND, || sshd_said(&fleet.host, "from an unlisted host"))?;
+    until("sshd to say why", BOUND, || sshd_said(&fleet.host, "not from a permitted source address"))?;
 
     let on_other = stolen.login(&fleet, "web-02", &[])?;
     assert_eq!(on_other.status, 255, "{on_other}");
