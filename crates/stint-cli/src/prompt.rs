@@ -52,7 +52,9 @@ pub(crate) fn line(what: &str, otherwise: Option<&str>, option: &str) -> Outcome
     read.map_err(|e| Failure::new(Exit::Refused, format!("the answer cannot be read: {e}")))?;
     match (answer.trim(), otherwise) {
         ("", Some(otherwise)) => Ok(otherwise.to_owned()),
-        ("", None) => Err(Failure::usage(format!("{what}: nothing was said")).next(format!("give it with {option}"))),
+        ("", None) => {
+            Err(Failure::usage(format!("{what}: nothing was said")).next(format!("give it with {option}")))
+        }
         (said, _) => Ok(said.to_owned()),
     }
 }

@@ -108,7 +108,9 @@ pub enum RootError {
     )]
     BadRole(&'static str),
     /// A key that is online could sign what only a key kept offline may sign.
-    #[error("root: a key that signs bundles, pulses or certificates, which is online, may not be in role {0} as well")]
+    #[error(
+        "root: a key that signs bundles, pulses or certificates, which is online, may not be in role {0} as well"
+    )]
     OnlineKey(&'static str),
     /// For another fleet.
     #[error("root: it is for fleet {found}, not for {wanted}")]

@@ -41,8 +41,13 @@ impl Stolen {
         let kept = fleet.alice.home().join("run/stint-ssh").join(HOST);
         let key = fleet.lab.dir().join("stolen");
         let certificate = fleet.lab.dir().join("stolen-cert.pub");
-        for (from, to) in [(kept.clone(), &key), (kept.with_file_name(format!("{HOST}-cert.pub")), &certificate)] {
-            fleet.lab.control(&["cp", "-p", &from.to_string_lossy(), &to.to_string_lossy()])?.check("stealing")?;
+        for (from, to) in
+            [(kept.clone(), &key), (kept.with_file_name(format!("{HOST}-cert.pub")), &certificate)]
+        {
+            fleet
+                .lab
+                .control(&["cp", "-p", &from.to_string_lossy(), &to.to_string_lossy()])?
+                .check("stealing")?;
         }
         Ok(Self { key, certificate })
     }
@@ -91,7 +96,17 @@ fn the_denied_login_requests_waits_for_the_review_and_logs_in() -> Tested {
     let fleet = Fleet::new()?;
     without_authorized_keys(&fleet.host)?;
     let options = lab_options(&fleet);
-    let mut args = vec!["ssh", HOST, "--wait", "--entitlement", "web-login", "--reason", "OPS-12 rollover", "--for", "5m"];
+    let mut args = vec![
+        "ssh",
+        HOST,
+        "--wait",
+        "--entitlement",
+        "web-login",
+        "--reason",
+        "OPS-12 rollover",
+        "--for",
+        "5m",
+    ];
     args.push("--");
     args.extend(options.iter().map(String::as_str));
     args.push("whoami");
@@ -116,7 +131,8 @@ fn the_denied_login_requests_waits_for_the_review_and_logs_in() -> Tested {
 }
 
 #[test]
-fn a_stolen_certificate_is_refused_from_elsewhere_on_another_host_with_another_key_and_after_the_end() -> Tested {
+fn a_stolen_certificate_is_refused_from_elsewhere_on_another_host_with_another_key_and_after_the_end()
+-> Tested {
     let fleet = Fleet::new()?;
     let other = fleet.another_host("web-02")?;
     for host in [&fleet.host, &other] {
@@ -162,7 +178,19 @@ fn forge(fleet: &Fleet, principal: &str) -> Result<Stolen, E2eError> {
     let authority = fleet.broker.data.join("keys/certificate.key");
     let line = |path: &PathBuf| path.to_string_lossy().into_owned();
     fleet.lab.control(&["cp", &line(&key.with_extension("pub")), &line(&public)])?.check("a key")?;
-    let sign = ["ssh-keygen", "-q", "-s", &line(&authority), "-I", "forged", "-n", principal, "-V", "+5m", &line(&public)];
+    let sign = [
+        "ssh-keygen",
+        "-q",
+        "-s",
+        &line(&authority),
+        "-I",
+        "forged",
+        "-n",
+        principal,
+        "-V",
+        "+5m",
+        &line(&public),
+    ];
     fleet.lab.control(&sign)?.check("forging a certificate")?;
     Ok(Stolen { key, certificate: fleet.lab.dir().join("forged-cert.pub") })
 }
@@ -176,7 +204,8 @@ fn a_broken_broker_opens_nothing_that_the_host_refused_nor_a_grant_bound_to_a_ke
     fleet.bob.approve(&id)?;
     assert!(!fleet.alice.activate(&id).is_ok_and(|done| done.success()), "two reviews are demanded");
 
-    for principal in [format!("stint:{id}@{HOST}"), "alice".to_owned(), format!("stint:aaaaaaaaaaaa@{HOST}")] {
+    for principal in [format!("stint:{id}@{HOST}"), "alice".to_owned(), format!("stint:aaaaaaaaaaaa@{HOST}")]
+    {
         let refused = forge(&fleet, &principal)?.login(&fleet, HOST, &[])?;
         assert_eq!(refused.status, 255, "{principal}: {refused}");
     }
@@ -189,7 +218,19 @@ fn a_broken_broker_opens_nothing_that_the_host_refused_nor_a_grant_bound_to_a_ke
     let public = fleet.lab.key("alice").with_extension("pub");
     let listed = fleet.lab.control(&["ssh-keygen", "-l", "-f", &public.to_string_lossy()])?.stdout;
     let fingerprint = listed.split_whitespace().nth(1).unwrap_or_default();
-    let create = ["request", "create", "web-login", "--host", HOST, "--reason", "x", "--for", "10m", "--credential", fingerprint];
+    let create = [
+        "request",
+        "create",
+        "web-login",
+        "--host",
+        HOST,
+        "--reason",
+        "x",
+        "--for",
+        "10m",
+        "--credential",
+        fingerprint,
+    ];
     let made = fleet.alice.json(&create)?;
     let bound = made["id"].as_str().unwrap_or_default().to_owned();
     fleet.bob.approve(&bound)?;
@@ -216,7 +257,10 @@ fn plain_ssh_and_what_builds_on_it_log_in_by_the_lines_of_ssh_config() -> Tested
     without_authorized_keys(&fleet.host)?;
     fleet.grant("web-login", "10m")?;
     let lines = fleet.alice.run(&["ssh-config"])?.stdout;
-    let known = format!("\nMatch all\n    UserKnownHostsFile {}\n    BatchMode yes\n", fleet.lab.dir().join("known_hosts").display());
+    let known = format!(
+        "\nMatch all\n    UserKnownHostsFile {}\n    BatchMode yes\n",
+        fleet.lab.dir().join("known_hosts").display()
+    );
     let config = fleet.alice.home().join("ssh_config");
     std::fs::write(&config, lines + &known).map_err(E2eError::file(&config))?;
     let config = config.to_string_lossy().into_owned();

@@ -110,7 +110,10 @@ fn a_host_whose_sshd_does_not_read_the_folder_is_not_armed() -> Tested {
 #[test]
 fn a_file_that_sshd_needs_and_somebody_took_away_is_told() -> Tested {
     let fleet = Fleet::new()?;
-    fleet.host.sh("rm /etc/ssh/sshd_config.d/00-stint.conf && systemctl kill -s HUP stint-warden")?.check("rm")?;
+    fleet
+        .host
+        .sh("rm /etc/ssh/sshd_config.d/00-stint.conf && systemctl kill -s HUP stint-warden")?
+        .check("rm")?;
     fleet.host.sh("echo >> /etc/stint/host.toml")?.check("a look at the host")?;
     until("the status to tell", Duration::from_secs(90), || {
         let told = fleet.host.exec(&["stintd", "status"]);

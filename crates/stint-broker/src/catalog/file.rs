@@ -158,7 +158,10 @@ fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<()
     let without_ssh = |login: &Login| !login.services.iter().any(|service| service == "sshd");
     let login = file.login.as_ref().map(Spanned::get_ref).filter(|login| without_ssh(login));
     match login.and_then(|login| login.forwarding.as_ref()) {
-        Some(on) => Err(place.wrong(on, "forwarding: only logins by sshd forward anything: add it to services, or leave this out")),
+        Some(on) => Err(place.wrong(
+            on,
+            "forwarding: only logins by sshd forward anything: add it to services, or leave this out",
+        )),
         None => Ok(()),
     }
 }

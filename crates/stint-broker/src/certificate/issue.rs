@@ -101,11 +101,7 @@ pub fn read_key(text: &str) -> Result<PublicKey, IssueError> {
 }
 
 /// Makes a certificate.
-pub fn issue(
-    authority: &SigningKey,
-    wanted: &Wanted<'_>,
-    at: &Circumstances,
-) -> Result<Issued, IssueError> {
+pub fn issue(authority: &SigningKey, wanted: &Wanted<'_>, at: &Circumstances) -> Result<Issued, IssueError> {
     let terms = wanted.terms;
     let login = terms.rights.login.as_ref().filter(|login| login.covers_service("sshd"));
     let login = login.ok_or(IssueError::NoLogin)?;
@@ -131,7 +127,7 @@ pub fn issue(
         let list: Vec<_> = origins.iter().map(ToString::to_string).collect();
         builder.critical_option("source-address", list.join(","))?;
     }
-    for extension in extensions(&login.forwarding) {
+    for extension in extensions(login.forwarding) {
         builder.extension(extension, "")?;
     }
     let pair = Ed25519Keypair::from_seed(&Zeroizing::new(authority.to_bytes()));
@@ -148,8 +144,8 @@ fn origins(login: &LoginRight, caller: Option<IpAddr>) -> Vec<IpNet> {
 }
 
 /// A terminal, and what the terms say. `~/.ssh/rc` is not among them: nothing needs it.
-fn extensions(forwarding: &Forwarding) -> Vec<&'static str> {
-    let Forwarding { port, agent, x11 } = *forwarding;
+fn extensions(forwarding: Forwarding) -> Vec<&'static str> {
+    let Forwarding { port, agent, x11 } = forwarding;
     [
         (true, "permit-pty"),
         (port, "permit-port-forwarding"),

@@ -29,7 +29,7 @@ pub(crate) async fn certify(
     Path(id): Path<String>,
     Body(asked): Body<NewCertificate>,
 ) -> Outcome<Json<CertificateView>> {
-    let key = issue::read_key(&asked.public_key).map_err(in_words)?;
+    let key = issue::read_key(&asked.public_key).map_err(|e| in_words(&e))?;
     let host = HostName::new(asked.host.as_str())?;
     let mut change = caller.change(&app).await?;
     let row = grant::store::get(change.conn(), &id).await?;
@@ -42,8 +42,7 @@ pub(crate) async fn certify(
     // Through a loopback address the broker sees itself, and not how hosts will see the caller.
     let seen = from.ip().to_canonical();
     let bound = app.config.ssh_certificate_bound_to_address && !seen.is_loopback();
-    let wanted =
-        Wanted { terms: &terms, until, host: &host, key: &key, caller: bound.then_some(seen) };
+    let wanted = Wanted { terms: &terms, until, host: &host, key: &key, caller: bound.then_some(seen) };
     let circumstances = Circumstances {
         now: now.unix(),
         life: app.config.ssh_certificate_life,
@@ -51,7 +50,7 @@ pub(crate) async fn certify(
         serial: u64::from_be_bytes(*random::bytes::<8>()) >> 11,
         nonce: *random::bytes::<32>(),
     };
-    let issued = issue::issue(&app.keys.certificate, &wanted, &circumstances).map_err(in_words)?;
+    let issued = issue::issue(&app.keys.certificate, &wanted, &circumstances).map_err(|e| in_words(&e))?;
     let origins: Vec<String> = issued.origins.iter().map(ToString::to_string).collect();
     let detail = json!({
         "serial": circumstances.serial, "host": host, "key": issued.key, "origins": origins, "until": issued.until,
@@ -68,7 +67,7 @@ pub(crate) async fn certify(
     Ok(Json(view))
 }
 
-fn in_words(error: IssueError) -> Problem {
+fn in_words(error: &IssueError) -> Problem {
     let message = error.to_string();
     match error {
         IssueError::NoLogin => Problem::conflict(message, "request an entitlement that has a login"),

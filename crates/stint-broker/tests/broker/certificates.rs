@@ -48,7 +48,10 @@ async fn the_holder_of_an_active_grant_gets_one_and_it_stands_on_record() {
     assert!(answer.until <= grant.until.unwrap());
 
     let event = admin.events(0, 1000).await.unwrap().pop().unwrap();
-    assert_eq!((event.kind.as_str(), event.actor.as_str(), event.subject), ("certificate.issued", "alice", id));
+    assert_eq!(
+        (event.kind.as_str(), event.actor.as_str(), event.subject),
+        ("certificate.issued", "alice", id)
+    );
     assert_eq!(event.detail["serial"], answer.serial);
     assert_eq!(event.detail["key"], ssh_key(9).fingerprint(HashAlg::Sha256).to_string());
 }
@@ -74,12 +77,8 @@ async fn nobody_else_gets_one_nor_the_holder_for_another_host_or_after_the_end()
     );
 
     let sec = fleet.person(&admin, "sec", &["security"]).await;
-    let lock = NewLock {
-        kind: "grant".to_owned(),
-        target: id.clone(),
-        reason: "a look".to_owned(),
-        duration: None,
-    };
+    let lock =
+        NewLock { kind: "grant".to_owned(), target: id.clone(), reason: "a look".to_owned(), duration: None };
     let lock = sec.add_lock(&lock).await.unwrap();
     assert_eq!(code(alice.certify(&id, &wanted("web-01")).await).as_deref(), Some("denied"));
     sec.remove_lock(&lock.id).await.unwrap();

@@ -16,11 +16,11 @@ pub(crate) fn login(rights: &Rights) -> Vec<String> {
         format!("from {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     };
     let services: Vec<_> = services.iter().map(|s| safe(s)).collect();
-    vec![format!("by {}, {from}; {}", services.join(", "), forwarded(forwarding))]
+    vec![format!("by {}, {from}; {}", services.join(", "), forwarded(*forwarding))]
 }
 
-fn forwarded(forwarding: &Forwarding) -> String {
-    let Forwarding { port, agent, x11 } = *forwarding;
+fn forwarded(forwarding: Forwarding) -> String {
+    let Forwarding { port, agent, x11 } = forwarding;
     let allowed: Vec<_> = [(port, "ports"), (agent, "agent"), (x11, "X11")]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

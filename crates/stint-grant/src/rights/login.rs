@@ -43,11 +43,7 @@ impl Forwarding {
     /// What either of two allows: the rights of an account are the union of its grants.
     #[must_use]
     pub fn or(&self, other: &Self) -> Self {
-        Self {
-            port: self.port || other.port,
-            agent: self.agent || other.agent,
-            x11: self.x11 || other.x11,
-        }
+        Self { port: self.port || other.port, agent: self.agent || other.agent, x11: self.x11 || other.x11 }
     }
 }
 

@@ -49,8 +49,11 @@ fn check(paths: &Paths) -> Result<(), Failure> {
     let answer = system::run("sshd", &["-T", "-C", &connection])?;
     if !answer.ok {
         let said = answer.last_words();
-        return Err(Failure::new(Exit::Check, format!("sshd does not take what stint adds to its configuration: {said}"))
-            .next("mend sshd's configuration (OpenSSH 8.2 or later is needed), then run `stintd arm` again"));
+        return Err(Failure::new(
+            Exit::Check,
+            format!("sshd does not take what stint adds to its configuration: {said}"),
+        )
+        .next("mend sshd's configuration (OpenSSH 8.2 or later is needed), then run `stintd arm` again"));
     }
     let wanted = ssh::probe_answer(&paths.state);
     if answer.output.lines().any(|line| line.trim() == wanted) {

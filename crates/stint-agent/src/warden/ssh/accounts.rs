@@ -61,8 +61,7 @@ mod tests {
 
     #[test]
     fn everybody_is_gated_but_whom_the_host_exempts_and_accounts_of_the_system() {
-        let gated =
-            Gated::of(PASSWD, &config("[managed]\nbreak_glass_uid = 1900\nexempt_uids = [1002]\n"));
+        let gated = Gated::of(PASSWD, &config("[managed]\nbreak_glass_uid = 1900\nexempt_uids = [1002]\n"));
         assert_eq!(gated, Gated::AllBut(["backup", "rescue", "root", "sync"].map(str::to_owned).to_vec()));
         assert!(gated.includes("alice") && gated.includes("from-a-directory"));
         assert!(!gated.includes("rescue") && !gated.includes("root"));

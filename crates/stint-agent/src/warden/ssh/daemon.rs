@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn only_sockets_that_listen_count() {
         let line = |state: &str| {
-            format!("   0: 00000000:0016 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0")
+            format!(
+                "   0: 00000000:0016 00000000:0000 {state} 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0"
+            )
         };
         assert_eq!(listener(&line("0A")), Some(4711));
         assert_eq!(listener(&line("01")), None);

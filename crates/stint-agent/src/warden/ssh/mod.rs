@@ -77,7 +77,9 @@ impl Sshd {
             let is_over = since.elapsed() >= IN_ALL;
             if is_over || reloads.iter().all(Reload::is_done) {
                 if is_over {
-                    tracing::warn!("sshd was asked to read its configuration anew; that it did cannot be seen");
+                    tracing::warn!(
+                        "sshd was asked to read its configuration anew; that it did cannot be seen"
+                    );
                 }
                 self.asked = None;
                 return;

@@ -51,9 +51,8 @@ fn it_is_for_one_grant_on_one_host_one_person_one_key_and_some_minutes() {
     assert_eq!(certificate.public_key(), read_key(KEY).unwrap().key_data());
     assert_eq!((certificate.valid_after(), certificate.valid_before()), (899_940, 900_300));
     assert_eq!(certificate.cert_type(), CertType::User);
-    let authority = ssh_key::PublicKey::from(ssh_key::public::Ed25519PublicKey(
-        authority().verifying_key().to_bytes(),
-    ));
+    let authority =
+        ssh_key::PublicKey::from(ssh_key::public::Ed25519PublicKey(authority().verifying_key().to_bytes()));
     certificate.validate_at(900_000, &[authority.fingerprint(HashAlg::Sha256)]).unwrap();
 }
 

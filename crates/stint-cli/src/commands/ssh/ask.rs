@@ -22,8 +22,11 @@ pub(super) async fn request(
     let mut entitlements = session.client().entitlements().await?;
     entitlements.retain(|e| e.hosts.iter().any(|h| h == host.as_str()));
     if entitlements.is_empty() {
-        return Err(Failure::new(Exit::Denied, format!("{host}: you have no grant, and may request none here"))
-            .next("see what you may request, and where: stint entitlement ls"));
+        return Err(Failure::new(
+            Exit::Denied,
+            format!("{host}: you have no grant, and may request none here"),
+        )
+        .next("see what you may request, and where: stint entitlement ls"));
     }
     let asked = wanted(host, &entitlements, args)?;
     let fleet = session.pinned_root().await?.map(|root| root.fleet.clone());
@@ -59,7 +62,8 @@ fn wanted(host: &HostName, entitlements: &[EntitlementView], args: &SshArgs) -> 
         note(&offer);
     }
     let missing = |option: &str| {
-        Failure::new(Exit::Denied, offer.clone()).next(format!("give {option}, or leave --wait out to be asked"))
+        Failure::new(Exit::Denied, offer.clone())
+            .next(format!("give {option}, or leave --wait out to be asked"))
     };
     let entitlement = match &args.entitlement {
         Some(name) => name.clone(),
@@ -67,8 +71,11 @@ fn wanted(host: &HostName, entitlements: &[EntitlementView], args: &SshArgs) -> 
         None => prompt::line("Entitlement", names.first().copied(), "--entitlement")?,
     };
     let found = entitlements.iter().find(|e| e.name == entitlement).ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("{host}: you may not request {:?} here", show::safe(&entitlement)))
-            .next(offer.clone())
+        Failure::new(
+            Exit::NotFound,
+            format!("{host}: you may not request {:?} here", show::safe(&entitlement)),
+        )
+        .next(offer.clone())
     })?;
     let reason = match &args.reason {
         Some(reason) => reason.clone(),
@@ -155,7 +162,8 @@ mod tests {
         assert!(failure.message.contains("nginx-restart"), "{}", failure.message);
         ask("stint ssh web-01 --wait --entitlement nginx-restart").unwrap_err();
         ask("stint ssh web-01 --wait --entitlement web-root --reason OPS-12").unwrap_err();
-        let asked = ask("stint ssh web-01 --wait --entitlement nginx-restart --reason OPS-12 --for 40m").unwrap();
+        let asked =
+            ask("stint ssh web-01 --wait --entitlement nginx-restart --reason OPS-12 --for 40m").unwrap();
         assert_eq!((asked.entitlement.as_str(), asked.window), ("nginx-restart", Some(2400)));
         assert_eq!(asked.hosts, ["web-01"]);
     }

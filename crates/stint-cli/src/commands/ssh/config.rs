@@ -97,7 +97,8 @@ fn private_folder(folder: PathBuf) -> Outcome<PathBuf> {
     if !own {
         return Err(Failure::usage(format!("{} is not your own folder: remove it", folder.display())));
     }
-    std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(|e| Failure::file(&folder, &e))?;
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o700))
+        .map_err(|e| Failure::file(&folder, &e))?;
     Ok(folder)
 }
 

@@ -32,7 +32,9 @@ fn broken(error: impl std::fmt::Display) -> Failure {
 impl Identity {
     /// A new key.
     pub(super) fn new() -> Outcome<Self> {
-        PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map(|key| Self::Made(Box::new(key))).map_err(broken)
+        PrivateKey::random(&mut OsRng, Algorithm::Ed25519)
+            .map(|key| Self::Made(Box::new(key)))
+            .map_err(broken)
     }
 
     /// The key of a file, whose public half stands beside it.

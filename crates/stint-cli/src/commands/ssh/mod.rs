@@ -84,12 +84,15 @@ async fn usable(
         Some(effect) if effect.refused.is_some() => {
             let why = show::safe(effect.refused.as_deref().unwrap_or_default());
             Err(Failure::new(Exit::Refused, format!("{host} refuses grant {}: {why}", show::safe(&grant.id)))
-                .next("the host's own ceiling (/etc/stint/host.toml) says what it takes; ask its administrator"))
+                .next(
+                    "the host's own ceiling (/etc/stint/host.toml) says what it takes; ask its administrator",
+                ))
         }
-        Some(effect) if effect.effective_after_ms.is_none() => {
-            Err(Failure::new(Exit::TimedOut, format!("{host} has not been heard from: grant {} is not in force there", show::safe(&grant.id)))
-                .next("try again when it is: stint host ls"))
-        }
+        Some(effect) if effect.effective_after_ms.is_none() => Err(Failure::new(
+            Exit::TimedOut,
+            format!("{host} has not been heard from: grant {} is not in force there", show::safe(&grant.id)),
+        )
+        .next("try again when it is: stint host ls")),
         _ => Ok(grant),
     }
 }

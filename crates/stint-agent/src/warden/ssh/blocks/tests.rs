@@ -25,7 +25,8 @@ fn forbidden(text: &str, name: &str) -> Vec<String> {
             let negated = patterns.split(',').any(|p| p.strip_prefix('!') == Some(name));
             matches = !negated && patterns.split(',').any(|p| p == "*" || p == name);
         } else if let Some(rule) = line.strip_prefix("    ").filter(|_| matches) {
-            let trust = rule.starts_with("TrustedUserCAKeys ") || rule.starts_with("AuthorizedPrincipalsFile ");
+            let trust =
+                rule.starts_with("TrustedUserCAKeys ") || rule.starts_with("AuthorizedPrincipalsFile ");
             found.extend((!trust).then(|| rule.strip_suffix(" no").expect("only ever no").to_owned()));
         }
     }
@@ -55,7 +56,8 @@ fn each_combination_of_what_is_allowed_leaves_the_rest_forbidden() {
     for bits in 0..8 {
         let forwarding = Forwarding { port: bits & 1 > 0, agent: bits & 2 > 0, x11: bits & 4 > 0 };
         let allowed = BTreeMap::from([(&alice, forwarding)]);
-        for gated in [Gated::AllBut(vec!["root".to_owned()]), Gated::Only(vec!["alice".to_owned(), "bob".to_owned()])]
+        for gated in
+            [Gated::AllBut(vec!["root".to_owned()]), Gated::Only(vec!["alice".to_owned(), "bob".to_owned()])]
         {
             let text = text(&gated, &allowed);
             let found = forbidden(&text, "alice");
@@ -86,7 +88,6 @@ fn where_nobody_is_gated_there_is_no_block() {
 #[test]
 fn our_authority_is_for_gated_accounts_and_another_one_stays_for_the_others() {
     let text = text(&Gated::AllBut(vec!["rescue".to_owned()]), &BTreeMap::new());
-    let expected =
-        "Match User *,!rescue\n    TrustedUserCAKeys /x/ca.pub\n    AuthorizedPrincipalsFile /x/principals/%u\n";
+    let expected = "Match User *,!rescue\n    TrustedUserCAKeys /x/ca.pub\n    AuthorizedPrincipalsFile /x/principals/%u\n";
     assert!(text.contains(expected), "{text}");
 }

@@ -116,10 +116,7 @@ fn a_line_says_from_where_and_forbids_what_the_terms_do_not_allow() {
 #[test]
 fn who_is_not_gated_and_a_grant_without_a_login_by_sshd_get_no_file() {
     let mut bench = Bench::new();
-    bench.round(&[
-        grant(A, "rescue", |_| ()),
-        grant(B, "alice", |login| login["services"] = json!(["su"])),
-    ]);
+    bench.round(&[grant(A, "rescue", |_| ()), grant(B, "alice", |login| login["services"] = json!(["su"]))]);
     assert_eq!(bench.accounts(), Vec::<String>::new());
 }
 
