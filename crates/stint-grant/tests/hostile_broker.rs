@@ -275,7 +275,8 @@ fn a_login_that_the_host_frees_from_reviews_is_free_without_forwarding_only() {
     let unreviewed = vec![Unreviewed { user: id("alice"), login: true, sudo: None }];
     let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
     world.judge(&world.grant(), &[], &ceiling).unwrap();
-    for change in [|f: &mut Forwarding| f.port = true, |f| f.agent = true, |f| f.x11 = true] {
+    let changes: [fn(&mut Forwarding); 3] = [|f| f.port = true, |f| f.agent = true, |f| f.x11 = true];
+    for change in changes {
         let mut forwards = World::new();
         forwards.terms = world.terms.clone();
         change(&mut forwards.terms.rights.login.as_mut().unwrap().forwarding);
