@@ -52,7 +52,12 @@ pub struct Broker {
 
 impl Broker {
     /// Makes a broker with further files in its catalog, and more lines in `broker.toml`, and takes its offline keys away.
-    pub(crate) fn init(lab: &Lab, packages: &Packages, more: &str, catalog: &[(&str, &str)]) -> Result<Self, E2eError> {
+    pub(crate) fn init(
+        lab: &Lab,
+        packages: &Packages,
+        more: &str,
+        catalog: &[(&str, &str)],
+    ) -> Result<Self, E2eError> {
         let program = packages.unpack_broker(lab)?;
         let (data, offline) = (lab.dir().join("broker"), lab.dir().join("offline"));
         let passphrase = lab.dir().join("passphrase");
