@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::changes::{Changed, Changes};
 use super::clients::{self, Message};
+use super::gate::Look;
 use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
 use super::warden::{Courier, Warden};
@@ -189,7 +190,7 @@ async fn hear(warden: &mut Warden, message: Message) {
             tokio::task::yield_now().await;
             warden.enforcer.doubt_login(peer_pid);
         }
-        Message::Decision(note) => warden.note_decision(*note),
+        Message::Decision(note) => warden.note_decision(*note).await,
     }
 }
 
@@ -215,6 +216,7 @@ async fn look(warden: &mut Warden, changed: Changed) {
 async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_config().await;
     warden.time_passed().await;
+    warden.look_at_gate(Look::Common).await;
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);

@@ -15,7 +15,7 @@ use stint_grant::root;
 use stint_grant::time::{ClockReading, UnixTime};
 use stint_log::record::{Ending, Event};
 
-use super::gate::Gate;
+use super::gate::{Gate, Look};
 use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
 use super::memory::{Memory, Remark};
@@ -356,6 +356,19 @@ impl Keeper {
             self.unwritten.current = false;
         }
         Ok(())
+    }
+
+    /// Looks whether the gate stands as it was written; if not, the next [`Self::refresh`] writes it anew. True if it does not.
+    pub(crate) fn look_at_gate(&mut self, look: Look, recorder: &mut dyn Recorder) -> bool {
+        let plan = self.plan.as_ref().filter(|_| self.is_written());
+        let Some(detail) = plan.and_then(|plan| self.gate.damage(plan, look)) else { return false };
+        tracing::error!(detail, "the gate was damaged; it is written anew");
+        recorder.record(Event::Alarm { what: "gate-damaged".to_owned(), detail });
+        if let Err(error) = self.gate.begin_anew() {
+            tracing::error!(%error, "the gate's folder cannot be made");
+        }
+        (self.unwritten.generation, self.unwritten.current) = (true, true);
+        true
     }
 
     fn ended_in_plan(&self) -> Vec<GrantId> {

@@ -15,6 +15,7 @@ use stint_log::record::{Event, Mode, Verdict};
 use tokio::sync::mpsc;
 
 use super::config;
+use super::gate::Look;
 use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
 use super::paths::Paths;
@@ -26,6 +27,9 @@ use super::trust::Trust;
 use super::warnings::Warnings;
 use crate::journal::{Journal, Recorder};
 use crate::wire::{ToCourier, ToWarden};
+
+/// The module's word for a denial that is the gate's fault.
+const GATE_CODE: &str = "gate";
 
 /// The warden.
 pub(super) struct Warden {
@@ -265,8 +269,11 @@ impl Warden {
         answer
     }
 
-    /// A decision that the module made.
-    pub(super) fn note_decision(&mut self, note: DecisionNote) {
+    /// A decision that the module made. One that the gate itself is to blame for is the sign to look at the gate.
+    pub(super) async fn note_decision(&mut self, note: DecisionNote) {
+        if note.code == GATE_CODE {
+            self.look_at_gate(Look::Whole).await;
+        }
         self.read_clocks();
         let verdict = match (note.allowed, note.enforced) {
             (true, _) => Verdict::Allow,
@@ -280,6 +287,13 @@ impl Warden {
             verdict,
             cause: clip(note.code),
         });
+    }
+
+    /// Mends a gate that somebody damaged: while it is, nobody managed gets in.
+    pub(super) async fn look_at_gate(&mut self, look: Look) {
+        if self.keeper.look_at_gate(look, &mut self.journal) {
+            self.time_passed().await;
+        }
     }
 
     /// Time has passed: windows begin and end, warnings are due, what was asked to end is killed.
