@@ -21,8 +21,11 @@ const PASSPHRASE: &str = "offline keys of the lab";
 
 /// One file of the catalog each.
 const CATALOG: &[(&str, &str)] = &[
+    ("everywhere.toml", include_str!("catalog/everywhere.toml")),
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
+    ("web-idle.toml", include_str!("catalog/web-idle.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
+    ("web-once.toml", include_str!("catalog/web-once.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];
 

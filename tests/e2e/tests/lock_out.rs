@@ -402,7 +402,8 @@ fn the_package_is_removed() -> Tested {
     assert!(!host.sh("grep -rl pam_stint /etc/pam.d")?.success());
     assert!(host.sh(&format!("test -e {MODULE}"))?.success());
     holds(host, "removal killed at the module", REMOVED)?;
-    host.sh("DEBIAN_FRONTEND=noninteractive apt-get remove -y stint-host")?.check("removing the package")?;
+    host.sh("dpkg --configure -a; DEBIAN_FRONTEND=noninteractive apt-get remove -y stint-host")?
+        .check("removing the package")?;
     assert!(!host.sh(&format!("test -e {MODULE}"))?.success());
     holds(host, "package removed", REMOVED)?;
     host.reboot()?;

@@ -257,6 +257,26 @@ impl Keeper {
         }
     }
 
+    /// Ends grants whose last login has closed: here, for good, whatever the broker says.
+    pub(crate) fn end_on_logout(
+        &mut self,
+        grants: &[GrantId],
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Change {
+        for grant in grants {
+            self.end(grant, Ending::LoggedOut, recorder);
+        }
+        self.settle(reading, recorder)
+    }
+
+    /// What the broker believes in force and this host ended by itself, and how.
+    pub(crate) fn ended_by_logout(&self) -> Vec<(GrantId, String)> {
+        let accepted = self.plan.iter().flat_map(Plan::accepted).map(|grant| &grant.grant.id);
+        let here = |id: &&GrantId| self.memory.get(id).is_some_and(|m| m.how == Some(Ending::LoggedOut));
+        accepted.filter(here).map(|id| (id.clone(), "it ended on this host with the last logout".to_owned())).collect()
+    }
+
     fn settle(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
         let now = match self.state.floor.now(reading) {
             Ok(now) => now,
