@@ -101,10 +101,14 @@ pub enum TermsError {
     )]
     Reason,
     /// An idle limit that is shorter than what can be measured.
-    #[error("terms: an idle limit of less than {MIN_IDLE} cannot be kept: terminals tell their use that precisely only")]
+    #[error(
+        "terms: an idle limit of less than {MIN_IDLE} cannot be kept: terminals tell their use that precisely only"
+    )]
     Idle,
     /// An end by logout for a right that nobody logs in by.
-    #[error("terms: the right cannot end with the logout, since it allows no login by sshd or at the console")]
+    #[error(
+        "terms: the right cannot end with the logout, since it allows no login by sshd or at the console"
+    )]
     Logout,
     /// A window of no length, one that cannot be claimed, or one that may end outside the calendar.
     #[error(
@@ -182,7 +186,8 @@ impl Terms {
         if self.idle_limit.is_some_and(|limit| limit < MIN_IDLE) {
             return Err(TermsError::Idle);
         }
-        let logs_in = |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
+        let logs_in =
+            |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
         if self.end_on_logout && !self.rights.login.as_ref().is_some_and(logs_in) {
             return Err(TermsError::Logout);
         }

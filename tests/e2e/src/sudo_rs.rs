@@ -23,14 +23,17 @@ pub fn install(host: &Host) -> Result<(), E2eError> {
         fs::copy(built.join(program), &path).map_err(E2eError::file(&path))?;
         fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(E2eError::file(&path))?;
     }
-    host.sh("rm -f /usr/bin/cvtsudoers /usr/bin/sudoedit && chown 0:0 /usr/bin/sudo && chmod 4755 /usr/bin/sudo")?
-        .check("taking away what only the original has")?;
+    host.sh(
+        "rm -f /usr/bin/cvtsudoers /usr/bin/sudoedit && chown 0:0 /usr/bin/sudo && chmod 4755 /usr/bin/sudo",
+    )?
+    .check("taking away what only the original has")?;
     Ok(())
 }
 
 /// Where it is built, which is done first when it is not there yet. A lock keeps two builders apart.
 fn ensure() -> Result<PathBuf, E2eError> {
-    let cache = std::env::var_os("STINT_LAB_CACHE").map_or_else(|| PathBuf::from("/var/cache/stint-lab"), PathBuf::from);
+    let cache = std::env::var_os("STINT_LAB_CACHE")
+        .map_or_else(|| PathBuf::from("/var/cache/stint-lab"), PathBuf::from);
     let built = cache.join(format!("sudo-rs-{VERSION}"));
     let lock_path = cache.join("sudo-rs.lock");
     let lock = fs::File::create(&lock_path).map_err(E2eError::file(&lock_path))?;

@@ -32,7 +32,9 @@ fn a_login_that_is_not_used_is_warned_and_ends_and_one_that_is_used_and_the_gran
             used.type_line("echo us''ed").is_err() || silent.is_finished()
         })
         .map(|()| silent.join());
-        silent?.map_err(|_| E2eError::Answer { what: "ssh".into(), why: "panicked".into() })?.map_err(E2eError::from)
+        silent?
+            .map_err(|_| E2eError::Answer { what: "ssh".into(), why: "panicked".into() })?
+            .map_err(E2eError::from)
     })?;
     assert!(!silent.success(), "{silent}");
     assert!(idle.heard().contains("stint: idle: this session ends in"), "{}", idle.heard());
@@ -78,10 +80,13 @@ fn a_grant_for_one_login_ends_with_the_last_logout_and_does_not_come_back() -> T
     second.type_line("exit")?;
     second.wait_closed(BOUND)?;
     until("the right to be over", BOUND, || {
-        host.ssh("alice", "true").is_ok_and(|o| o.status == 255 && o.text().contains("was ended on this host"))
+        host.ssh("alice", "true")
+            .is_ok_and(|o| o.status == 255 && o.text().contains("was ended on this host"))
     })?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
-    until("what was left behind to be dead", BOUND, || processes_of(host, "alice").is_ok_and(|all| all.is_empty()))?;
+    until("what was left behind to be dead", BOUND, || {
+        processes_of(host, "alice").is_ok_and(|all| all.is_empty())
+    })?;
     assert!(left(host)?.contains("was ended on this host"), "{}", left(host)?);
 
     // The broker hears of it, and neither its next bundle nor a restart brings it back.

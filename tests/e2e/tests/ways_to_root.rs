@@ -81,17 +81,21 @@ fn su_su_l_and_pkexec_run_by_grant_though_root_s_password_is_known() -> Tested {
     let fleet = fleet()?;
     let host = &fleet.host;
     // The shell shows what is typed; only what it makes of it counts.
-    for (line, prompt) in [
-        ("su -c 'echo uid=$(id -u)'", "Password:"),
-        ("su - -c 'echo uid=$(id -u)'", "Password:"),
-    ] {
+    for (line, prompt) in
+        [("su -c 'echo uid=$(id -u)'", "Password:"), ("su - -c 'echo uid=$(id -u)'", "Password:")]
+    {
         let mut alice = host.ssh_session("alice")?;
         alice.type_line(line)?;
         let heard = with_password(alice, prompt, "root", "uid=0");
         heard.map_err(|error| E2eError::Answer { what: line.into(), why: error.to_string() })?;
     }
     for (line, prompt) in [("su -c id", "Password:"), ("su - -c id", "Password:")] {
-        let heard = with_password(host.terminal(&format!("runuser -u carol -- {line}"))?, prompt, "root", "no grant")?;
+        let heard = with_password(
+            host.terminal(&format!("runuser -u carol -- {line}"))?,
+            prompt,
+            "root",
+            "no grant",
+        )?;
         assert!(!heard.contains("uid=0"), "{line}: {heard}");
     }
     // polkit's helper runs with the real uid of who asks, as this does.
@@ -144,7 +148,8 @@ fn fleet_with_sudo_rs() -> Result<Fleet, E2eError> {
     sudo_rs::install(&fleet.host)?;
     let said = fleet.host.sh("sudo -V")?;
     assert!(said.text().starts_with("sudo-rs"), "{said}");
-    let standing = "echo 'carol ALL = (ALL) NOPASSWD: ALL' > /etc/sudoers.d/carol && chmod 440 /etc/sudoers.d/carol";
+    let standing =
+        "echo 'carol ALL = (ALL) NOPASSWD: ALL' > /etc/sudoers.d/carol && chmod 440 /etc/sudoers.d/carol";
     fleet.host.sh(standing)?.check("standing rights")?;
     Ok(fleet)
 }
@@ -186,8 +191,10 @@ fn a_rule_of_sudo_rs_which_has_no_end_of_its_own_is_over_by_pam_with_the_warden_
     let host = &fleet.host;
     let id = fleet.grant("nginx-restart", "20s")?;
     let end = fleet.end_of(&id)?;
-    host.sh("systemctl mask --runtime --now stint-warden.service stint-warden.socket stint-warden-courier.socket")?
-        .check("masking the warden")?;
+    host.sh(
+        "systemctl mask --runtime --now stint-warden.service stint-warden.socket stint-warden-courier.socket",
+    )?
+    .check("masking the warden")?;
     until("the window to be over", BOUND, || unix_now() > end + 1.0)?;
     assert_eq!(Dropins::on(host)?.0.len(), 1, "nobody is there to remove it");
     let line = "sudo -n systemctl restart nginx.service";

@@ -41,7 +41,8 @@ fn said(dir: &Path, name: &str) -> Result<String, Failure> {
     let head = read(&folder.join("head.json"), MAX_ENVELOPE_BYTES)?.unwrap_or_default();
     let account = read(&folder.join("users").join(user_file(name)), MAX_USER_BYTES)?;
     let files = GateFiles { root: &root, head: &head, user: account.as_deref() };
-    let reading = time::read_clocks().ok_or_else(|| Failure::failed("the clocks cannot be read: is /proc mounted?"))?;
+    let reading =
+        time::read_clocks().ok_or_else(|| Failure::failed("the clocks cannot be read: is /proc mounted?"))?;
     let gate = OpenGate::open(&current, &files, &user, &reading).map_err(Failure::failed)?;
     let question = Question { purpose: Purpose::Stay, origin: None, credentials: None };
     // A host.toml of a shorter staleness may deny before that; whoever logs in is told.

@@ -274,7 +274,10 @@ impl Keeper {
     pub(crate) fn ended_by_logout(&self) -> Vec<(GrantId, String)> {
         let accepted = self.plan.iter().flat_map(Plan::accepted).map(|grant| &grant.grant.id);
         let here = |id: &&GrantId| self.memory.get(id).is_some_and(|m| m.how == Some(Ending::LoggedOut));
-        accepted.filter(here).map(|id| (id.clone(), "it ended on this host with the last logout".to_owned())).collect()
+        accepted
+            .filter(here)
+            .map(|id| (id.clone(), "it ended on this host with the last logout".to_owned()))
+            .collect()
     }
 
     fn settle(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {

@@ -85,7 +85,9 @@ impl Urgency {
     pub(crate) fn of(how: Ending) -> Self {
         match how {
             Ending::Expired | Ending::Stale => Self::Grace,
-            Ending::Ended | Ending::LoggedOut | Ending::Revoked | Ending::Locked | Ending::Withdrawn => Self::AtOnce,
+            Ending::Ended | Ending::LoggedOut | Ending::Revoked | Ending::Locked | Ending::Withdrawn => {
+                Self::AtOnce
+            }
         }
     }
 }

@@ -324,7 +324,9 @@ impl Warden {
         let out = self.enforcer.take_logged_out();
         let over = self.keeper.live().iter().filter(|g| g.ends_on_logout() && out.contains(g.id()));
         let over: Vec<GrantId> = over.map(|grant| grant.id().clone()).collect();
-        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else { return };
+        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else {
+            return;
+        };
         let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
         self.owes_acknowledgement = true;
         self.enforce(change, &reading).await;

@@ -182,14 +182,17 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
         _ => Ok(()),
     };
     if let Some(limit) = file.idle_limit.as_ref().filter(|limit| limit.get_ref().0 < MIN_IDLE) {
-        let message = format!("idle_limit: write at least {MIN_IDLE}: hosts cannot tell less, and most people mean minutes");
+        let message = format!(
+            "idle_limit: write at least {MIN_IDLE}: hosts cannot tell less, and most people mean minutes"
+        );
         return Err(place.wrong(limit, message));
     }
     let logs_in = |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
     if let Some(end) = file.end_on_logout.as_ref().filter(|end| *end.get_ref())
         && !it.rights.login.as_ref().is_some_and(logs_in)
     {
-        let message = "end_on_logout: nobody logs in by this: add a [login] by sshd or login, or leave it out";
+        let message =
+            "end_on_logout: nobody logs in by this: add a [login] by sshd or login, or leave it out";
         return Err(place.wrong(end, message));
     }
     within(&file.claim_within, "claim_within", LONGEST_CLAIM)?;

@@ -36,7 +36,9 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .maybe("idle", terms.idle_limit.map(|s| format!("sessions end after {} idle", duration::words(s.0))))
         .maybe(
             "logout",
-            terms.end_on_logout.then(|| "the last login that closes on a host ends the right there".to_owned()),
+            terms
+                .end_on_logout
+                .then(|| "the last login that closes on a host ends the right there".to_owned()),
         )
         .add(
             "offline",

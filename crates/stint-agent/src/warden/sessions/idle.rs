@@ -182,7 +182,8 @@ mod tests {
         let opened = look(None, input(0), 0);
         let day = 86_400;
         // A day ahead between the key and the look: used at the look before, not a day ago.
-        let ahead = Activity::after(Some(opened), input(-300), 0, 301_000, WALL + (301 + day) * 1_000_000_000);
+        let ahead =
+            Activity::after(Some(opened), input(-300), 0, 301_000, WALL + (301 + day) * 1_000_000_000);
         assert_eq!(ahead.used_ms, 0);
         // A day back: used now, not in a day.
         let back = Activity::after(Some(opened), input(-300), 0, 301_000, WALL + (301 - day) * 1_000_000_000);

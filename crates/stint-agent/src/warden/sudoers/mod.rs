@@ -5,10 +5,10 @@
 //! - [`check`] has sudo's own tools read the text back, and compares what they understood with what was meant;
 //! - [`plan`] says what must change in the folder, as a pure function of what should and what does stand there;
 //! - [`reconcile`] does it. It can run at any time, any number of times;
+//! - [`tickets`] takes away what sudo remembers of a user.
+//!
 //! sudo-rs knows no NOTAFTER: there a rule ends because the warden removes it, and because PAM's account phase denies once the window is
 //! over, warden or not.
-//!
-//! - [`tickets`] takes away what sudo remembers of a user.
 
 mod check;
 mod implementation;
