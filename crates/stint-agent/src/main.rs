@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use commands::failure::Failure;
-use commands::{arm, check_config, enroll, fast_moves, status};
+use commands::{arm, check_config, enroll, fast_moves, left, status};
 
 /// Temporary access for this host: enrol it, arm it, and see what is in force.
 #[derive(Debug, Parser)]
@@ -73,6 +73,8 @@ enum Command {
     /// Has the kernel move processes between control groups fast, if the gate is in PAM (systemd does, before the warden)
     #[command(hide = true)]
     FastMoves,
+    /// Say how much time you have here; for everybody
+    Left,
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
@@ -159,6 +161,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Disarm { rollback: false, .. } => arm::disarm()?,
         Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
+        Command::Left => left::run()?,
         Command::CheckConfig { file } => check_config::run(&file)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -155,9 +155,6 @@ impl Judge<'_> {
         if !rights.groups.is_empty() {
             return Err(Refusal::Unsupported("groups"));
         }
-        if terms.idle_limit.is_some() {
-            return Err(Refusal::Unsupported("an idle limit"));
-        }
         Ok(())
     }
 

@@ -21,9 +21,12 @@ const PASSPHRASE: &str = "offline keys of the lab";
 
 /// One file of the catalog each.
 const CATALOG: &[(&str, &str)] = &[
+    ("everywhere.toml", include_str!("catalog/everywhere.toml")),
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
     ("web-forward.toml", include_str!("catalog/web-forward.toml")),
+    ("web-idle.toml", include_str!("catalog/web-idle.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
+    ("web-once.toml", include_str!("catalog/web-once.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];
 

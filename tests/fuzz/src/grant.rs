@@ -142,6 +142,7 @@ fn terms_document() -> Terms {
         max_extension: Seconds(1800),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 fn shard_document() -> Shard {

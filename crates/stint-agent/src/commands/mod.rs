@@ -15,5 +15,6 @@ pub(crate) mod check_config;
 pub(crate) mod enroll;
 pub(crate) mod failure;
 pub(crate) mod fast_moves;
+pub(crate) mod left;
 pub(crate) mod status;
 pub(crate) mod system;

@@ -13,6 +13,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::warden::logins::Login;
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
 /// How long the module may take to say who opens a session.
@@ -65,6 +66,11 @@ pub(crate) enum Message {
     },
     /// The module decided.
     Decision(Box<DecisionNote>),
+    /// The process that opened a login has ended.
+    LoginClosed {
+        /// Which.
+        login: Login,
+    },
 }
 
 impl Message {
@@ -73,7 +79,10 @@ impl Message {
         match self {
             Self::Register { .. } => true,
             Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
-            Self::CourierCame { .. } | Self::CourierLeft { .. } | Self::Decision(_) => false,
+            Self::CourierCame { .. }
+            | Self::CourierLeft { .. }
+            | Self::Decision(_)
+            | Self::LoginClosed { .. } => false,
         }
     }
 }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::changes::{Changed, Changes};
 use super::clients::{self, Message};
+use super::gate::Look;
+use super::logins::Logins;
 use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
 use super::warden::{Courier, Warden};
@@ -37,7 +39,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     let (to_loop, mut heard) = mpsc::channel(QUEUE);
     tokio::spawn(clients::take_couriers(sockets.courier, courier_uid(), to_loop.clone()));
     tokio::spawn(clients::take_registrations(sockets.warden, to_loop.clone()));
-    tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop));
+    tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop.clone()));
+    let mut logins = Logins::new(to_loop);
 
     let mut deadline = Deadline::new()?;
     let mut clock = ClockWatch::new()?;
@@ -70,6 +73,11 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                         unseen.config = false;
                     }
                     shows_now = matches!(message, Message::CourierSays { .. });
+                    if let Message::LoginClosed { login } = &message {
+                        logins.forget(login);
+                        unseen.sessions = true;
+                        look_at = look_at.or(Some(Instant::now() + LOOK_AFTER));
+                    }
                     hear(warden, message).await;
                 }
                 None => break,
@@ -131,6 +139,7 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             unseen.sessions = true;
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
+        logins.follow(warden.logins_to_end_with());
         retry.look(Instant::now(), has_failed(warden, &changes));
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
@@ -189,7 +198,9 @@ async fn hear(warden: &mut Warden, message: Message) {
             tokio::task::yield_now().await;
             warden.enforcer.doubt_login(peer_pid);
         }
-        Message::Decision(note) => warden.note_decision(*note),
+        Message::Decision(note) => warden.note_decision(*note).await,
+        // It is looked at with all that has closed about now.
+        Message::LoginClosed { .. } => {}
     }
 }
 
@@ -208,6 +219,7 @@ async fn look(warden: &mut Warden, changed: Changed) {
     if changed.sessions {
         warden.read_clocks();
         warden.enforcer.tidy(&mut warden.journal);
+        warden.end_on_logout().await;
     }
 }
 
@@ -215,11 +227,13 @@ async fn look(warden: &mut Warden, changed: Changed) {
 async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_config().await;
     warden.time_passed().await;
+    warden.look_at_gate(Look::Common).await;
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);
     warden.reconcile_ssh();
     warden.settle_sshd().await;
+    warden.end_on_logout().await;
     if round.heartbeat {
         warden.journal.record(Event::Heartbeat {});
     }

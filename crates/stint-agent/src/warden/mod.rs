@@ -7,7 +7,7 @@
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
 //! - outside: [`sudoers`], [`ssh`], [`sessions`], [`systemd`];
-//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
 mod changes;
@@ -20,6 +20,7 @@ mod intake;
 mod keeper;
 pub(crate) mod keys;
 pub(crate) mod live;
+mod logins;
 mod memory;
 pub(crate) mod paths;
 mod report;

@@ -15,8 +15,11 @@ use stint_log::record::{Event, Mode, Verdict};
 use tokio::sync::mpsc;
 
 use super::config;
+use super::gate::Look;
 use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
+use super::live::LiveGrant;
+use super::logins::Login;
 use super::paths::Paths;
 use super::sessions::{Enforcer, Moment};
 use super::ssh::{self, Sshd};
@@ -27,6 +30,9 @@ use super::trust::Trust;
 use super::warnings::Warnings;
 use crate::journal::{Journal, Recorder};
 use crate::wire::{ToCourier, ToWarden};
+
+/// The module's word for a denial that is the gate's fault.
+const GATE_CODE: &str = "gate";
 
 /// The warden.
 pub(super) struct Warden {
@@ -315,8 +321,11 @@ impl Warden {
         answer
     }
 
-    /// A decision that the module made.
-    pub(super) fn note_decision(&mut self, note: DecisionNote) {
+    /// A decision that the module made. One that the gate itself is to blame for is the sign to look at the gate.
+    pub(super) async fn note_decision(&mut self, note: DecisionNote) {
+        if note.code == GATE_CODE {
+            self.look_at_gate(Look::Whole).await;
+        }
         self.read_clocks();
         let verdict = match (note.allowed, note.enforced) {
             (true, _) => Verdict::Allow,
@@ -332,15 +341,45 @@ impl Warden {
         });
     }
 
+    /// Mends a gate that somebody damaged: while it is, nobody managed gets in.
+    pub(super) async fn look_at_gate(&mut self, look: Look) {
+        if self.keeper.look_at_gate(look, &mut self.journal) {
+            self.time_passed().await;
+        }
+    }
+
     /// Time has passed: windows begin and end, warnings are due, what was asked to end is killed.
     pub(super) async fn time_passed(&mut self) {
         if let Some(reading) = self.read_clocks() {
             let change = self.keeper.refresh(&reading, &mut self.journal);
             self.enforce(change, &reading).await;
             self.warn_people(&reading);
+            let at = self.moment(&reading);
+            self.enforcer.end_idle(self.keeper.live(), at, &mut self.journal).await;
         }
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
         self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;
+        self.end_on_logout().await;
+    }
+
+    /// The logins whose end may be the end of a grant.
+    pub(super) fn logins_to_end_with(&self) -> BTreeSet<Login> {
+        let ends = self.keeper.live().iter().filter(|grant| grant.ends_on_logout());
+        let ends: BTreeSet<&GrantId> = ends.map(LiveGrant::id).collect();
+        if ends.is_empty() { BTreeSet::new() } else { self.enforcer.logins_by(&ends) }
+    }
+
+    /// Ends grants that were to last no longer than their last login.
+    pub(super) async fn end_on_logout(&mut self) {
+        let out = self.enforcer.take_logged_out();
+        let over = self.keeper.live().iter().filter(|g| g.ends_on_logout() && out.contains(g.id()));
+        let over: Vec<GrantId> = over.map(|grant| grant.id().clone()).collect();
+        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else {
+            return;
+        };
+        let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
+        self.owes_acknowledgement = true;
+        self.enforce(change, &reading).await;
     }
 
     fn warn_people(&mut self, reading: &ClockReading) {
@@ -501,7 +540,7 @@ impl Warden {
     fn acknowledgement(&self) -> Option<String> {
         let plan = self.keeper.plan()?;
         let head = &plan.head.0;
-        let refused = plan.refused().into_iter();
+        let refused = plan.refused().into_iter().chain(self.keeper.ended_by_logout());
         let acknowledgement = Acknowledgement {
             host: head.host.to_string(),
             epoch: head.epoch,

@@ -7,9 +7,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{EntitlementName, GroupName, HostName, Principal, Sha256Hex, UserName};
-use stint_grant::rights::login::Forwarding;
+use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
+use stint_grant::terms::MIN_IDLE;
 use stint_grant::time::Seconds;
 use toml::Spanned;
 
@@ -33,6 +34,7 @@ struct File {
     claim_within: Option<Spanned<Length>>,
     max_staleness: Option<Spanned<Length>>,
     idle_limit: Option<Spanned<Length>>,
+    end_on_logout: Option<Spanned<bool>>,
     reviews: Option<Spanned<u32>>,
     requesters: Option<Spanned<Asking>>,
 }
@@ -135,7 +137,8 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         max_extension: length(&file.max_extension, Seconds(0)),
         claim_within: length(&file.claim_within, DEFAULT_CLAIM),
         max_staleness: length(&file.max_staleness, DEFAULT_STALENESS),
-        idle_limit: None,
+        idle_limit: file.idle_limit.as_ref().map(|limit| limit.get_ref().0),
+        end_on_logout: file.end_on_logout.as_ref().is_some_and(|end| *end.get_ref()),
         reviews: file.reviews.as_ref().map_or(1, |r| *r.get_ref()),
         requesters: requesters(&place, file.requesters.as_ref())?,
     };
@@ -149,10 +152,6 @@ fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<()
     if let Some(groups) = file.groups.as_ref().filter(|g| !g.get_ref().is_empty()) {
         let message = "groups: hosts of this release refuse grants with groups: leave it out, and name the commands in [[sudo]]";
         return Err(place.wrong(groups, message));
-    }
-    if let Some(limit) = &file.idle_limit {
-        let message = "idle_limit: hosts of this release refuse grants with an idle limit: leave it out, and choose a shorter max_window";
-        return Err(place.wrong(limit, message));
     }
     // Only sshd forwards anything.
     let without_ssh = |login: &Login| !login.services.iter().any(|service| service == "sshd");
@@ -184,6 +183,20 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
         }
         _ => Ok(()),
     };
+    if let Some(limit) = file.idle_limit.as_ref().filter(|limit| limit.get_ref().0 < MIN_IDLE) {
+        let message = format!(
+            "idle_limit: write at least {MIN_IDLE}: hosts cannot tell less, and most people mean minutes"
+        );
+        return Err(place.wrong(limit, message));
+    }
+    let logs_in = |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
+    if let Some(end) = file.end_on_logout.as_ref().filter(|end| *end.get_ref())
+        && !it.rights.login.as_ref().is_some_and(logs_in)
+    {
+        let message =
+            "end_on_logout: nobody logs in by this: add a [login] by sshd or login, or leave it out";
+        return Err(place.wrong(end, message));
+    }
     within(&file.claim_within, "claim_within", LONGEST_CLAIM)?;
     within(&file.max_staleness, "max_staleness", LONGEST_STALENESS)?;
     match &file.reviews {

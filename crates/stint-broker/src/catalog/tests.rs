@@ -86,7 +86,7 @@ fn a_mistake_is_told_with_file_line_and_what_to_write() {
         ("reviews = 1", "claim_within = \"0s\"", 5, "above zero"),
         ("reviews = 1", "groups = [\"Wheel!\"]", 5, "is not allowed"),
         ("reviews = 1", "groups = [\"adm\"]", 5, "refuse grants with groups"),
-        ("reviews = 1", "idle_limit = \"10m\"", 5, "leave it out"),
+        ("reviews = 1", "idle_limit = \"9s\"", 5, "at least 10 s"),
         (
             "services = [\"sshd\"]",
             "services = [\"su\"]\nforwarding = { port = true }",

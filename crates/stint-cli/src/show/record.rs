@@ -146,6 +146,7 @@ fn ending_word(ending: Ending) -> &'static str {
     match ending {
         Ending::Expired => "expired",
         Ending::Ended => "was given back",
+        Ending::LoggedOut => "ended with the last logout",
         Ending::Revoked => "was revoked",
         Ending::Locked => "was ended by a lock",
         Ending::Withdrawn => "was withdrawn",

@@ -51,6 +51,7 @@ pub(crate) fn terms() -> Terms {
         max_extension: Seconds(1200),
         max_staleness: Seconds(600),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 

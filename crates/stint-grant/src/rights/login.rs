@@ -12,6 +12,9 @@ use crate::strict::document;
 pub const LOGIN_SERVICES: &[&str] =
     &["sshd", "login", "su", "su-l", "cron", "atd", "polkit-1", "systemd-run0"];
 
+/// Those of them in which somebody logs in and out again.
+pub const LOGOUT_SERVICES: &[&str] = &["sshd", "login"];
+
 document! {
     /// How one may log in.
     pub struct LoginRight {

@@ -132,6 +132,7 @@ impl World {
             max_extension: Seconds(1800),
             max_staleness: Seconds(900),
             idle_limit: None,
+            end_on_logout: false,
         };
         Self { root_key, roster_key, bundle_key, pulse_key, host_key, bob, root, roster, terms }
     }

@@ -166,6 +166,8 @@ pub enum Ending {
     Expired,
     /// Its holder gave it back.
     Ended,
+    /// The last login by it closed, and it was to last no longer.
+    LoggedOut,
     /// It was revoked.
     Revoked,
     /// A lock came down on it.

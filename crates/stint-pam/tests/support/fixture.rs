@@ -134,6 +134,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
         max_extension: Seconds(0),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 

@@ -164,6 +164,7 @@ fn grant(host: &HostName, user: &UserName, account: usize, n: usize, now: UnixTi
         max_extension: Seconds(0),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     };
     Ok(Grant { id, terms: terms.to_text(), from: now, until: now.plus(Seconds(3600)), policy: "1".into() })
 }

@@ -22,7 +22,7 @@ fn line(rule: SudoRule) -> Result<String, RenderError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     // 2026-11-23 13:00:00 UTC
     let until = UnixTime(1_795_438_800);
-    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule] }.render()?;
+    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule] }.render(Dialect::Sudo)?;
     Ok(text.lines().last().unwrap().to_owned())
 }
 
@@ -36,7 +36,7 @@ fn a_whole_drop_in() {
     let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(1_795_438_800), rules: &rules };
     assert_eq!(drop_in.file_name(), "zz-stint-aaaabbbbcccc");
     assert_eq!(
-        drop_in.render().unwrap(),
+        drop_in.render(Dialect::Sudo).unwrap(),
         "# Made by stint for grant aaaabbbbcccc. It is made anew when it is changed, and removed at the end.\n\
          Defaults:alice use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n\
          alice ALL = (root) NOTAFTER=20261123125959Z NOPASSWD: NOSETENV: NOEXEC: \
@@ -93,7 +93,7 @@ fn an_end_outside_the_calendar_is_refused() {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     for until in [i64::MAX, i64::MIN] {
         let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(until), rules: &[] };
-        assert_eq!(drop_in.render(), Err(RenderError::Calendar));
+        assert_eq!(drop_in.render(Dialect::Sudo), Err(RenderError::Calendar));
     }
 }
 
@@ -143,5 +143,37 @@ proptest! {
             prop_assert!(c != '#' || before == '\\');
             before = c;
         }
+    }
+}
+
+fn for_sudo_rs(path: &str, arguments: Arguments) -> Result<String, RenderError> {
+    let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
+    let rule = SudoRule {
+        run_as: UserName::new("root").unwrap(),
+        command: Command::Program(Program { path: path.to_owned(), arguments }),
+        digest: None,
+        noexec: true,
+    };
+    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(0), rules: &[rule] };
+    drop_in.render(Dialect::SudoRs).map(|text| text.lines().next_back().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn for_sudo_rs_a_rule_has_no_end_and_means_its_arguments_one_by_one() {
+    let exact = |list: &[&str]| Arguments::Exact(list.iter().map(|a| (*a).to_owned()).collect());
+    let rule = "alice ALL = (root) NOPASSWD: NOSETENV: NOEXEC: /usr/bin/journalctl";
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", Arguments::Any).unwrap(), rule);
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", exact(&[])).unwrap(), format!("{rule} \"\""));
+    let some = exact(&["-u", "nginx.service", "--since=12:00"]);
+    let escaped = format!("{rule} -u nginx.service --since\\=12\\:00");
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", some).unwrap(), escaped);
+}
+
+#[test]
+fn what_sudo_rs_would_read_as_something_else_is_refused() {
+    let long = "x".repeat(MAX_COMMAND_RS);
+    for odd in ["", "a b", "*", "\"\"", "a*", "^a", "#1", "a\\b", "!a", "ü", &long] {
+        let refused = for_sudo_rs("/usr/bin/x", Arguments::Exact(vec![odd.to_owned()]));
+        assert!(matches!(refused, Err(RenderError::NotInSudoRs { .. })), "{odd:?}: {refused:?}");
     }
 }
