@@ -73,6 +73,12 @@ enum Command {
     /// Has the kernel move processes between control groups fast, if the gate is in PAM (systemd does, before the warden)
     #[command(hide = true)]
     FastMoves,
+    /// Look for what a grant that ended left behind (the warden has systemd run it)
+    #[command(hide = true)]
+    Sweep {
+        /// The grant's id
+        grant: String,
+    },
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
@@ -159,6 +165,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Disarm { rollback: false, .. } => arm::disarm()?,
         Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
+        Command::Sweep { grant } => {
+            log_to_stderr();
+            warden::residue::sweep(&grant).map_err(Failure::failed)?;
+        }
         Command::CheckConfig { file } => check_config::run(&file)?,
     }
     Ok(ExitCode::SUCCESS)

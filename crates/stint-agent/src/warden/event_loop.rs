@@ -132,6 +132,7 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
         retry.look(Instant::now(), has_failed(warden, &changes));
+        warden.look_for_residue().await;
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
             commit_at = commit_at.or(Some(Instant::now() + COMMIT_AFTER));
@@ -265,7 +266,7 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let sessions = warden.enforcer.next_deadline();
+    let sessions = warden.enforcer.next_deadline().into_iter().chain(warden.desk.next_deadline()).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;
     let of = |at: UnixTime| time::boottime_of(at, floor, &reading);

@@ -104,15 +104,25 @@ pub enum Event {
     WindowExtended { grant: String, from: i64, to: i64 },
     /// The right ended.
     WindowEnded { grant: String, how: Ending },
-    /// What the end of a grant left, after the last scan.
+    /// What the end of a grant left, after the last scan. All texts are escaped already.
+    ///
+    /// `removed` and `restored` were undone, and a copy was kept; `reported` is left as it is; `not_scanned` was not reached;
+    /// `also_open` are the grants whose windows overlap, so that a change may be theirs.
+    ///
+    /// `nothing_found` says that nothing is left in what was scanned. `clean` says that, and that the grant was not root: after root
+    /// nobody can know it, and a receipt never says it.
     Receipt {
         grant: String,
         sessions: u32,
         killed: u32,
         removed: Vec<String>,
+        restored: Vec<String>,
         reported: Vec<String>,
         not_excluded: Vec<String>,
+        not_scanned: Vec<String>,
+        also_open: Vec<String>,
         took_ms: u64,
+        nothing_found: bool,
         clean: bool,
     },
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::unistd::User;
 use stint_grant::host_config::HostConfig;
-use stint_grant::ids::UserName;
+use stint_grant::ids::{GrantId, UserName};
 use stint_grant::time::UnixTime;
 use stint_log::record::Event;
 
@@ -107,6 +107,11 @@ impl Enforcer {
     /// How many sessions are registered.
     pub(crate) fn count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// The grants whose processes are being ended.
+    pub(crate) fn ending(&self) -> Vec<GrantId> {
+        self.closings.iter().map(|closing| closing.grant().clone()).collect()
     }
 
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
@@ -217,7 +222,7 @@ pub(super) fn uid_of(user: &UserName) -> Option<u32> {
     User::from_name(user.as_str()).ok().flatten().map(|user| user.uid.as_raw())
 }
 
-pub(super) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
+pub(crate) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
     tracing::error!(what, detail, "alarm");
     recorder.record(Event::Alarm { what: what.to_owned(), detail });
 }

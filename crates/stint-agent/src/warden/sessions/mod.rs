@@ -24,4 +24,4 @@ mod terminal;
 mod units;
 mod warning;
 
-pub(crate) use enforcer::{Enforcer, Moment};
+pub(crate) use enforcer::{Enforcer, Moment, alarm};
