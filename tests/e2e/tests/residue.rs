@@ -31,8 +31,10 @@ fn revoke(fleet: &Fleet, id: &str) -> Tested {
 fn a_login_s_key_start_up_file_and_crontab_are_put_back_and_the_receipt_says_so() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    host.sh("ls -A /home/alice /home/alice/.ssh; sha256sum /home/alice/.ssh/authorized_keys > /root/before; stat -c '%a %U %G' /home/alice/.ssh/authorized_keys >> /root/before")?
-        .check("what alice has")?;
+    let prepare = "install -d -m 700 -o alice -g alice /home/alice/.ssh; cd /home/alice/.ssh; echo 'ssh-ed25519 AAAAold alice' > authorized_keys; \
+                   chown alice:alice authorized_keys; chmod 640 authorized_keys; sha256sum $PWD/authorized_keys > /root/before; \
+                   stat -c '%a %U %G' authorized_keys >> /root/before";
+    host.sh(prepare)?.check("what alice has")?;
     let id = fleet.grant("web-login", "10m")?;
     let planted = host.ssh(
         "alice",
