@@ -52,6 +52,7 @@ pub(crate) fn picture(scene: &Scene<'_>) -> Picture {
         scene,
         entries: Vec::new(),
         missed: Vec::new(),
+        accounts_at: 0,
         late: None,
         kept: 0,
         users: Users::default(),
@@ -72,6 +73,7 @@ pub(crate) fn picture(scene: &Scene<'_>) -> Picture {
         camera.late = Some((first, places));
     }
     Picture {
+        accounts_at: camera.accounts_at,
         cut_short: camera.late.is_some(),
         entries: camera.entries,
         accounts: if scene.reach.some_root { accounts } else { Accounts::default() },
@@ -85,6 +87,7 @@ struct Camera<'a> {
     scene: &'a Scene<'a>,
     entries: Vec<Entry>,
     missed: Vec<String>,
+    accounts_at: i64,
     /// The first place for which no time was left, and how many there were.
     late: Option<(PathBuf, usize)>,
     kept: usize,
@@ -135,12 +138,16 @@ impl Camera<'_> {
     }
 
     fn text(&mut self, path: &str) -> String {
-        let read = || -> io::Result<Option<Vec<u8>>> {
+        let mut changed_at = 0;
+        let mut read = || -> io::Result<Option<Vec<u8>>> {
             let anchor = self.scene.tree.anchor(Path::new("/"))?;
             let seen = meta(&anchor.hold(Path::new(path))?.metadata()?);
+            changed_at = seen.ctime.0;
             read_all(&anchor.open(Path::new(path), &seen)?, MAX_ACCOUNTS)
         };
-        match read() {
+        let read = read();
+        self.accounts_at = self.accounts_at.max(changed_at);
+        match read {
             Ok(Some(bytes)) => return String::from_utf8_lossy(&bytes).into_owned(),
             Ok(None) => self.miss(&Path::new("/").join(path), "it is too large"),
             Err(error) => self.miss(&Path::new("/").join(path), error),

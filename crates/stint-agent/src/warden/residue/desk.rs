@@ -105,7 +105,8 @@ impl Desk {
     /// On this host: knows what is owed from before.
     pub(crate) fn open(paths: &Paths) -> Self {
         let store = Store::of(paths);
-        if let Err(error) = store.prepare() {
+        // The key as well: the first session does not wait until it is durable.
+        if let Err(error) = store.prepare().and_then(|()| store.key().map(drop)) {
             tracing::error!(%error, "no baselines can be kept");
         }
         let order = |grant: &GrantId| match store.order(grant) {

@@ -154,6 +154,8 @@ pub(crate) struct Picture {
     pub(crate) entries: Vec<Entry>,
     /// Accounts, passwords and groups.
     pub(crate) accounts: Accounts,
+    /// When one of their files changed last.
+    pub(crate) accounts_at: i64,
     /// What lives in the kernel, by its kind, in words.
     pub(crate) kernel: BTreeMap<Kind, BTreeSet<String>>,
     /// What was not reached, and why.
@@ -185,7 +187,7 @@ pub(crate) struct Baseline {
     pub(crate) boot: String,
     /// What was to be looked at and undone then.
     pub(crate) rules: Residue,
-    /// It was complete only after its session had gone on.
+    /// It was complete only after its session had gone on: what is dated after that may be the session's own work already.
     pub(crate) late: bool,
     /// The picture.
     pub(crate) picture: Picture,

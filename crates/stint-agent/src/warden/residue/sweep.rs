@@ -69,9 +69,6 @@ pub(super) fn run_at(paths: &Paths, root: &Path, rules: &Residue, grant: &GrantI
     };
     let mut outcome = sweep(&look, &mut Undoing::new(&tree, store.copies(grant)));
     match &baseline {
-        Ok(Some(baseline)) if baseline.late => outcome
-            .not_scanned
-            .push("the baseline was complete only after the session had gone on".to_owned()),
         Ok(Some(_)) => {}
         Ok(None) => outcome.not_scanned.push("no baseline: compared by age only".to_owned()),
         Err(error) => {

@@ -51,7 +51,9 @@ fn what_a_login_leaves_in_its_own_places_goes() {
         "var/spool/cron/crontabs/alice",
         "var/lib/systemd/linger/alice",
     ];
-    planted.iter().for_each(|path| host.write(path, "evil\n"));
+    for path in planted {
+        host.write(path, "evil\n");
+    }
     let outcome = host.ends();
     for path in planted {
         assert!(host.read(path).is_none(), "{path}");
@@ -87,7 +89,9 @@ fn full_root_s_ways_in_are_closed_and_the_rest_is_told() {
         "root/.ssh/authorized_keys",
         "home/bob/.ssh/authorized_keys",
     ];
-    undone.iter().for_each(|path| host.write(path, "evil\n"));
+    for path in undone {
+        host.write(path, "evil\n");
+    }
     let told = [
         "etc/systemd/system/evil.service",
         "etc/pam.d/sshd",
@@ -102,7 +106,9 @@ fn full_root_s_ways_in_are_closed_and_the_rest_is_told() {
         "run/systemd/transient/x.service",
         "run/systemd/machines/evil",
     ];
-    told.iter().for_each(|path| host.write(path, "evil\n"));
+    for path in told {
+        host.write(path, "evil\n");
+    }
     host.write("etc/sudoers", "root ALL = ALL\nalice ALL = ALL\n");
     let outcome = host.ends();
     for path in undone {

@@ -25,6 +25,21 @@ fn a_damaged_baseline_is_said_to_be_one() {
 }
 
 #[test]
+fn what_a_session_did_before_a_late_baseline_was_complete_is_told() {
+    let host = Host::new();
+    host.opens(login());
+    host.write("home/alice/.bashrc", "evil already\n");
+    // As if the picture had been taken only now.
+    let (store, grant) = (host.store(), GrantId::new(GRANT).unwrap());
+    let mut baseline = store.baseline(&grant).unwrap().unwrap();
+    (baseline.late, baseline.picture) = (true, host.picture(&login()));
+    store.save_baseline(&baseline).unwrap();
+    let outcome = host.ends();
+    assert!(says(&outcome.reported, &[".bashrc", "what it was before is not known"]), "{outcome:?}");
+    assert!(host.read("home/alice/.bashrc").is_some());
+}
+
+#[test]
 fn another_grant_s_baseline_under_this_name_counts_as_none() {
     let host = Host::new();
     host.opens_as(OTHER, login());
