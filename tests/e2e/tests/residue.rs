@@ -66,6 +66,10 @@ fn after_a_login_that_left_nothing_the_receipt_is_clean() -> Tested {
     revoke(&fleet, &id)?;
     let receipt = receipt(&fleet, &id)?;
     assert!(receipt.contains(": clean;"), "{receipt}");
+    let shown = fleet.alice.run(&["grant", "show", &id])?;
+    assert!(shown.stdout.contains("web-01: clean"), "{shown}");
+    let status = fleet.host.exec(&["stintd", "status"])?;
+    assert!(status.stdout.contains(&format!("receipt of {id}: clean")), "{status}");
     fleet
         .host
         .sh("test -z \"$(ls /var/lib/stint/warden/baselines /var/lib/stint/warden/sweeps | grep json)\"")?

@@ -62,8 +62,15 @@ pub(crate) fn full(grant: &GrantView, now: i64) -> String {
         )
         .maybe("ended", ended)
         .add("effect", effect::line(&grant.effect))
+        .maybe("receipt", receipts(grant))
         .text();
     format!("Grant {}\n{facts}", safe(&grant.id))
+}
+
+/// What the hosts say was left: one line, since it is one for most.
+fn receipts(grant: &GrantView) -> Option<String> {
+    let said = grant.receipts.iter().map(|r| format!("{}: {}", safe(&r.host), safe(&r.outcome)));
+    (!grant.receipts.is_empty()).then(|| said.collect::<Vec<_>>().join(", "))
 }
 
 /// What a change of a grant came to, in one or two lines.
@@ -173,6 +180,16 @@ ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
         grant.extension_left = 0;
         grant.ended_by = Some("eve".into());
         grant.end_reason = Some("laptop lost".into());
+        grant.receipts = vec![stint_api::grants::ReceiptView {
+            host: "web-01".into(),
+            outcome: "NOT CLEAN: 1 findings, 0 not scanned\x1b[2J".into(),
+            at: 0,
+        }];
+        let shown = full(&grant, 0);
+        assert!(
+            shown.contains("web-01: NOT CLEAN: 1 findings, 0 not scanned") && !shown.contains('\x1b'),
+            "{shown}"
+        );
         assert_eq!(
             full(&grant, NOW + 60),
             "\

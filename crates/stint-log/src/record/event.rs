@@ -187,6 +187,25 @@ pub enum Ending {
 }
 
 impl Event {
+    /// What a receipt says, in short: `clean`, or what is to be looked at. `None` for what is no receipt.
+    pub fn outcome(&self) -> Option<String> {
+        let Self::Receipt { removed, restored, reported, not_scanned, nothing_found, clean, .. } = self
+        else {
+            return None;
+        };
+        let undone = match removed.len() + restored.len() {
+            0 => String::new(),
+            undone => format!("; {undone} undone"),
+        };
+        Some(match (clean, nothing_found) {
+            (true, _) => format!("clean{undone}"),
+            (false, true) => format!("root was granted: no residue found in what was scanned{undone}"),
+            (false, false) => {
+                format!("NOT CLEAN: {} findings, {} not scanned{undone}", reported.len(), not_scanned.len())
+            }
+        })
+    }
+
     /// The name of the kind, as it is written.
     pub fn kind(&self) -> &'static str {
         match self {

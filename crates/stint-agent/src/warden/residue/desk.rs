@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::capture::{Scene, picture};
 use super::picture::{Baseline, Reach};
-use super::receipt::{receipt, summary};
+use super::receipt::receipt;
 use super::store::{FORMAT, Killing, Order, Outcome, Store};
 use super::tree::{Crossing, Tree};
 use crate::journal::{Journal, Recorder};
@@ -373,7 +373,7 @@ impl Desk {
     }
 
     fn show(&mut self, event: &Event, grant: &GrantId) {
-        if let Some(line) = summary(event) {
+        if let Some(line) = event.outcome() {
             self.last.push((grant.to_string(), line));
             let over = self.last.len().saturating_sub(SHOWN);
             self.last.drain(..over);

@@ -94,28 +94,6 @@ fn receipt_of(
     }
 }
 
-/// One line for people who look at the host.
-pub(crate) fn summary(event: &Event) -> Option<String> {
-    let Event::Receipt { removed, restored, reported, not_scanned, nothing_found, clean, .. } = event else {
-        return None;
-    };
-    let undone = removed.len() + restored.len();
-    Some(match (clean, nothing_found) {
-        (true, _) if undone == 0 => "clean".to_owned(),
-        (true, _) => format!("clean; {undone} undone"),
-        (false, true) => {
-            format!("root was granted: no residue found in what was scanned; {undone} undone")
-        }
-        (false, false) => {
-            format!(
-                "NOT CLEAN: {} findings, {} not scanned, {undone} undone",
-                reported.len(),
-                not_scanned.len()
-            )
-        }
-    })
-}
-
 fn bounded(mut lines: Vec<String>, most: usize) -> Vec<String> {
     let all = lines.len();
     if all > most {
@@ -163,7 +141,7 @@ mod tests {
     fn what_was_undone_is_not_left() {
         let undone = Outcome { removed: vec!["x".into()], restored: vec!["y".into()], ..quiet() };
         assert_eq!(verdict(&of(Ok(&undone))), (true, true));
-        assert_eq!(summary(&of(Ok(&undone))).unwrap(), "clean; 2 undone");
+        assert_eq!(of(Ok(&undone)).outcome().unwrap(), "clean; 2 undone");
     }
 
     #[test]
