@@ -77,7 +77,7 @@ pub(crate) struct Turn<'a> {
 pub(crate) struct Desk {
     store: Store,
     root: PathBuf,
-    bus: Bus,
+    starter: Starter,
     /// Receipts that the killing has drafted.
     pub(crate) drafts: Vec<Event>,
     /// The grants whose sessions opened: a receipt is owed for each.
@@ -88,6 +88,16 @@ pub(crate) struct Desk {
     /// Recorded, and not yet forgotten on disk.
     done: Vec<GrantId>,
     last: Vec<(String, String)>,
+}
+
+/// Who starts a sweep.
+#[derive(Debug)]
+enum Starter {
+    /// PID 1, in the sweep's own unit.
+    Systemd(Bus),
+    /// The test itself.
+    #[cfg(test)]
+    Test,
 }
 
 /// A sweep that goes on.
@@ -126,7 +136,7 @@ impl Desk {
         Self {
             owed: owed.collect(),
             root: PathBuf::from("/"),
-            bus: Bus::default(),
+            starter: Starter::Systemd(Bus::default()),
             drafts: Vec::new(),
             begun: BTreeMap::new(),
             done: Vec::new(),
@@ -134,6 +144,12 @@ impl Desk {
             waiting,
             store,
         }
+    }
+
+    /// As [`Self::open`], where the test sweeps.
+    #[cfg(test)]
+    pub(super) fn in_test(paths: &Paths) -> Self {
+        Self { starter: Starter::Test, ..Self::open(paths) }
     }
 
     /// The last receipts in short, the newest last.
@@ -317,7 +333,11 @@ impl Desk {
         let stored = self.store.forget_outcome(&order.grant).and_then(|()| self.store.save_order(order));
         stored.map_err(|error: FileError| error.to_string())?;
         let unit = format!("stint-sweep@{}.service", order.grant);
-        self.bus.start_unit(&unit).await.map_err(|error| error.to_string())
+        match &mut self.starter {
+            Starter::Systemd(bus) => bus.start_unit(&unit).await.map_err(|error| error.to_string()),
+            #[cfg(test)]
+            Starter::Test => Ok(()),
+        }
     }
 
     fn finish(

@@ -146,7 +146,8 @@ impl Anchor {
         if self.crossing == Crossing::All {
             return Ok(());
         }
-        let flags = AtFlags::EMPTY_PATH.union(AtFlags::SYMLINK_NOFOLLOW).union(AtFlags::NO_AUTOMOUNT);
+        // A file system of a user's own, whose program does not answer, is not asked.
+        let flags = AtFlags::EMPTY_PATH.union(AtFlags::NO_AUTOMOUNT).union(AtFlags::STATX_DONT_SYNC);
         let found = statx(next, "", flags, StatxFlags::TYPE)?;
         let is_mount = found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
         let is_usual = || MOUNT_POINTS.iter().any(|point| at == Path::new(point));

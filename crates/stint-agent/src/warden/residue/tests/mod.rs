@@ -1,6 +1,7 @@
 //! Whole sweeps, on the folder of a host in a test: what is planted is found, undone or told, and nothing else is touched.
 
 mod attacks;
+mod desk;
 mod places;
 mod windows;
 
