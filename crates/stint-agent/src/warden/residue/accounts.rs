@@ -114,7 +114,7 @@ pub(crate) fn changes(before: &Accounts, now: &Accounts) -> Vec<String> {
     said.extend(gone.map(|name| format!("account {} was removed", printable(name))));
     for (name, hash) in &now.passwords {
         if before.passwords.get(name).is_some_and(|old| old != hash) {
-            said.push(format!("the password of {} was changed", printable(name)));
+            said.push(format!("the password of {} in the shadow file was changed", printable(name)));
         }
     }
     for (name, (number, members)) in &now.groups {
@@ -170,7 +170,7 @@ mod tests {
         let again = format!("{PASSWD}alice:x:00:0::/:/bin/sh\n");
         assert_eq!(since(&again, SHADOW, GROUP), ["account alice (again) was added, with uid 0"]);
         let shadow = SHADOW.replace("root:*", "root:$6$new$one");
-        assert_eq!(since(PASSWD, &shadow, GROUP), ["the password of root was changed"]);
+        assert_eq!(since(PASSWD, &shadow, GROUP), ["the password of root in the shadow file was changed"]);
         let group = GROUP.replace("bob", "bob,alice");
         assert_eq!(since(PASSWD, SHADOW, &group), ["alice is in group sudo now"]);
     }

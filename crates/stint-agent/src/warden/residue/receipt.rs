@@ -6,7 +6,7 @@ use stint_log::record::Event;
 use super::store::{Killing, Outcome};
 
 /// The most lines of one kind.
-const MAX_LINES: usize = 40;
+const MAX_LINES: usize = 100;
 /// The most bytes of a line.
 const MAX_LINE: usize = 300;
 /// The most bytes of all of it: a record has 64 KiB, and a hostile session must not keep its receipt from being written.

@@ -145,7 +145,7 @@ fn accounts_passwords_and_groups_are_told_and_never_put_back() {
     let outcome = host.ends();
     for words in [
         "account toor was added, with uid 0",
-        "the password of root was changed",
+        "the password of root in the shadow file was changed",
         "alice is in group sudo now",
     ] {
         assert!(says(&outcome.reported, &[words]), "{words}: {outcome:?}");
