@@ -174,22 +174,26 @@ ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
     }
 
     #[test]
+    fn a_receipt_is_told_and_cannot_drive_the_terminal() {
+        let mut grant = samples::grant();
+        assert!(!full(&grant, NOW).contains("receipt"));
+        grant.receipts = vec![stint_api::grants::ReceiptView {
+            host: "web-01".into(),
+            outcome: "NOT CLEAN: 1 findings, 0 not scanned\x1b[2J".into(),
+            at: 0,
+        }];
+        let shown = full(&grant, NOW);
+        assert!(shown.contains("  receipt      web-01: NOT CLEAN: 1 findings"), "{shown}");
+        assert!(!shown.contains('\x1b'), "{shown}");
+    }
+
+    #[test]
     fn a_revoked_grant_says_by_whom_and_why() {
         let mut grant = samples::grant();
         grant.state = "revoked".into();
         grant.extension_left = 0;
         grant.ended_by = Some("eve".into());
         grant.end_reason = Some("laptop lost".into());
-        grant.receipts = vec![stint_api::grants::ReceiptView {
-            host: "web-01".into(),
-            outcome: "NOT CLEAN: 1 findings, 0 not scanned\x1b[2J".into(),
-            at: 0,
-        }];
-        let shown = full(&grant, 0);
-        assert!(
-            shown.contains("web-01: NOT CLEAN: 1 findings, 0 not scanned") && !shown.contains('\x1b'),
-            "{shown}"
-        );
         assert_eq!(
             full(&grant, NOW + 60),
             "\
