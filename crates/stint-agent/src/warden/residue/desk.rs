@@ -164,17 +164,28 @@ impl Desk {
         reading: &ClockReading,
         rules: &Residue,
     ) {
+        let mut taken = Vec::new();
         for grant in grants {
-            if self.owed.contains_key(grant.id()) {
-                continue;
-            }
             // Owed from now on, whether or not it can be taken.
-            self.owed.insert(grant.id().clone(), grant.user().clone());
-            self.baseline(grant, reading, rules).await;
+            if self.owed.insert(grant.id().clone(), grant.user().clone()).is_none() {
+                taken.extend(self.baseline(grant, reading, rules));
+            }
         }
+        // All of them at once: a session waits no longer for many grants than for one.
+        let all = async {
+            for one in taken {
+                let _ = one.await;
+            }
+        };
+        let _ = tokio::time::timeout(LOGIN_BOUND, all).await;
     }
 
-    async fn baseline(&self, grant: &LiveGrant, reading: &ClockReading, rules: &Residue) {
+    fn baseline(
+        &self,
+        grant: &LiveGrant,
+        reading: &ClockReading,
+        rules: &Residue,
+    ) -> Option<oneshot::Receiver<()>> {
         let (told, hear) = oneshot::channel::<()>();
         let job = Job {
             store: self.store.clone(),
@@ -183,12 +194,9 @@ impl Desk {
             baseline: blank(grant, reading, rules),
         };
         let spawned = std::thread::Builder::new().name("baseline".to_owned()).spawn(move || job.run(told));
-        match spawned {
-            Ok(_) => {
-                let _ = tokio::time::timeout(LOGIN_BOUND, hear).await;
-            }
-            Err(error) => tracing::error!(%error, grant = %grant.id(), "no baseline can be taken"),
-        }
+        let failed =
+            |error: &std::io::Error| tracing::error!(%error, grant = %grant.id(), "no baseline can be taken");
+        spawned.inspect_err(failed).ok().map(|_| hear)
     }
 
     /// Takes over what the killing has drafted, looks after sweeps, and records the receipts that are complete.
