@@ -132,7 +132,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
         retry.look(Instant::now(), has_failed(warden, &changes));
-        warden.look_for_residue().await;
+        // Apart from the rest of the loop, which has room for what happens at every turn.
+        Box::pin(warden.look_for_residue()).await;
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
             commit_at = commit_at.or(Some(Instant::now() + COMMIT_AFTER));

@@ -313,7 +313,7 @@ impl Warden {
         let live = self.keeper.live();
         if self.enforces() {
             let opens: Vec<_> = live.iter().filter(|grant| register.grants.contains(grant.id())).collect();
-            self.desk.open_window(&opens, &reading, &self.keeper.config().residue).await;
+            Box::pin(self.desk.open_window(&opens, &reading, &self.keeper.config().residue)).await;
         }
         let answer = self.enforcer.register(register, peer_pid, live, at, &mut self.journal).await;
         if self.commit().is_err() && strict && answer.ok {
