@@ -75,6 +75,12 @@ enum Command {
     FastMoves,
     /// Say how much time you have here; for everybody
     Left,
+    /// Look for what a grant that ended left behind (the warden has systemd run it)
+    #[command(hide = true)]
+    Sweep {
+        /// The grant's id
+        grant: String,
+    },
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
@@ -162,6 +168,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
         Command::Left => left::run()?,
+        Command::Sweep { grant } => {
+            log_to_stderr();
+            warden::residue::sweep(&grant).map_err(Failure::failed)?;
+        }
         Command::CheckConfig { file } => check_config::run(&file)?,
     }
     Ok(ExitCode::SUCCESS)

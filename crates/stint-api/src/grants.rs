@@ -34,6 +34,19 @@ pub struct GrantView {
     pub end_reason: Option<String>,
     /// On how many hosts the newest change took effect.
     pub effect: Effect,
+    /// What each host says was left when the grant had ended.
+    pub receipts: Vec<ReceiptView>,
+}
+
+/// What a host says was left when a grant had ended, in short; all of it stands in the host's journal.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptView {
+    /// The host.
+    pub host: String,
+    /// `clean`, or what is to be looked at.
+    pub outcome: String,
+    /// When it was made, by the host (unix seconds).
+    pub at: i64,
 }
 
 /// How far a change has come: `effective on 47 of 48 hosts in 0.8 s`.

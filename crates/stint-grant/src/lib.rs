@@ -19,6 +19,7 @@ pub mod ids;
 pub mod keys;
 pub mod mark;
 pub mod register;
+pub mod residue;
 #[cfg(feature = "reviews")]
 pub mod review;
 pub mod rights;

@@ -141,6 +141,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
         }
         logins.follow(warden.logins_to_end_with());
         retry.look(Instant::now(), has_failed(warden, &changes));
+        // Apart from the rest of the loop, which has room for what happens at every turn.
+        Box::pin(warden.look_for_residue()).await;
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
             commit_at = commit_at.or(Some(Instant::now() + COMMIT_AFTER));
@@ -279,7 +281,7 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let sessions = warden.enforcer.next_deadline();
+    let sessions = warden.enforcer.next_deadline().into_iter().chain(warden.desk.next_deadline()).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;
     let of = |at: UnixTime| time::boottime_of(at, floor, &reading);

@@ -6,7 +6,7 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`systemd`];
+//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`systemd`];
 //! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
@@ -24,6 +24,7 @@ mod logins;
 mod memory;
 pub(crate) mod paths;
 mod report;
+pub(crate) mod residue;
 mod sessions;
 mod sockets;
 pub(crate) mod ssh;

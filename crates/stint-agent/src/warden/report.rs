@@ -1,7 +1,7 @@
 //! What the warden says of itself: the status file, and one line for systemd.
 
 use super::config::mode_word;
-use super::status::{self, BundleStatus, LiveStatus, RefusedStatus, Status};
+use super::status::{self, BundleStatus, LiveStatus, ReceiptStatus, RefusedStatus, Status};
 use super::time;
 use super::warden::Warden;
 
@@ -62,6 +62,12 @@ fn of(warden: &Warden) -> Status {
             .unwrap_or_default()
             .into_iter()
             .map(|(grant, cause)| RefusedStatus { grant: grant.to_string(), cause })
+            .collect(),
+        receipts: warden
+            .desk
+            .last()
+            .iter()
+            .map(|(grant, outcome)| ReceiptStatus { grant: grant.clone(), outcome: outcome.clone() })
             .collect(),
         faults: [
             &faults.machine,

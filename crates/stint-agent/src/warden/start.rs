@@ -12,6 +12,7 @@ use super::event_loop;
 use super::keeper::Keeper;
 use super::keys::{self, KeyFileError};
 use super::paths::Paths;
+use super::residue::{Desk, Holding};
 use super::sessions::Enforcer;
 use super::sockets;
 use super::ssh::Sshd;
@@ -90,6 +91,7 @@ pub(super) async fn start(
     let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
+        desk: Desk::open(&paths),
         faults: Faults { machine: other_machine(&trust, machine), ..Faults::default() },
         paths,
         trust,
@@ -119,7 +121,8 @@ pub(super) async fn start(
     warden.reconcile_ssh();
     warden.take_posture().await;
     let at = warden.moment(&reading);
-    warden.enforcer.adopt(warden.keeper.live(), at, &mut warden.journal).await;
+    let mut recorder = Holding { journal: &mut warden.journal, drafts: &mut warden.desk.drafts };
+    warden.enforcer.adopt(warden.keeper.live(), at, &mut recorder).await;
     warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.
     let _ = warden.commit();

@@ -21,6 +21,7 @@ use super::keeper::{Change, Keeper};
 use super::live::LiveGrant;
 use super::logins::Login;
 use super::paths::Paths;
+use super::residue::{Desk, Holding, Turn};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::{self, Sshd};
 use super::status::CourierStatus;
@@ -42,6 +43,7 @@ pub(super) struct Warden {
     pub(super) keeper: Keeper,
     pub(super) enforcer: Enforcer,
     pub(super) journal: Journal,
+    pub(super) desk: Desk,
     pub(super) drop_in_refusals: Refusals,
     pub(super) sshd: Sshd,
     pub(super) warnings: Warnings,
@@ -219,7 +221,8 @@ impl Warden {
             self.reconcile_ssh();
         }
         if !change.ended.is_empty() {
-            self.enforcer.end(&change.ended, self.keeper.live(), at, &mut self.journal).await;
+            let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+            self.enforcer.end(&change.ended, self.keeper.live(), at, &mut recorder).await;
         }
         if change.live_changed && self.enforces() {
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
@@ -314,6 +317,10 @@ impl Warden {
         }
         let at = self.moment(&reading);
         let live = self.keeper.live();
+        if self.enforces() {
+            let opens: Vec<_> = live.iter().filter(|grant| register.grants.contains(grant.id())).collect();
+            Box::pin(self.desk.open_window(&opens, &reading, &self.keeper.config().residue)).await;
+        }
         let answer = self.enforcer.register(register, peer_pid, live, at, &mut self.journal).await;
         if self.commit().is_err() && strict && answer.ok {
             return no_record();
@@ -358,7 +365,8 @@ impl Warden {
             self.enforcer.end_idle(self.keeper.live(), at, &mut self.journal).await;
         }
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
-        self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;
+        let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+        self.enforcer.tick(time::boottime_ms(), &mut recorder).await;
         self.end_on_logout().await;
     }
 
@@ -380,6 +388,22 @@ impl Warden {
         let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
         self.owes_acknowledgement = true;
         self.enforce(change, &reading).await;
+    }
+
+    /// Grants whose processes are dead are swept after, and get their receipts.
+    pub(super) async fn look_for_residue(&mut self) {
+        let Some(reading) = self.read_clocks() else { return };
+        let turn = Turn {
+            live: self.keeper.live(),
+            closing: &self.enforcer.ending(),
+            reading: &reading,
+            rules: &self.keeper.config().residue,
+            max_window: self.keeper.config().ceiling.max_window.0,
+        };
+        self.desk.turn(&turn, &mut self.journal).await;
+        if self.desk.waits_for_commit() && self.commit().is_ok() {
+            self.desk.forget_done();
+        }
     }
 
     fn warn_people(&mut self, reading: &ClockReading) {
@@ -462,7 +486,8 @@ impl Warden {
         self.reconcile_ssh();
         if begins_to_enforce {
             let at = self.moment(&reading);
-            self.enforcer.end_unpermitted(self.keeper.live(), at, &mut self.journal).await;
+            let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+            self.enforcer.end_unpermitted(self.keeper.live(), at, &mut recorder).await;
             // While the host observed, PID 1 was given nothing to end.
             self.enforcer.doubt_all_logins();
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;

@@ -84,6 +84,7 @@ pub(crate) fn request() -> RequestView {
 /// Alice's grant, active.
 pub(crate) fn grant() -> GrantView {
     GrantView {
+        receipts: Vec::new(),
         id: "7f3abcdefgh2".into(),
         version: 3,
         state: "active".into(),

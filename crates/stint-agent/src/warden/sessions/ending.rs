@@ -5,7 +5,8 @@
 //! 2. two seconds later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
 //!    in one stroke;
 //! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
-//! 4. a receipt says what was killed, what was removed, and what could not be excluded.
+//! 4. a receipt says what was killed, what was removed, and what could not be excluded. [`crate::warden::residue`] completes it with
+//!    what was left in files before it is recorded.
 //!
 //! An account that lives by grants alone and has none left is ended whole: all of its slice, its own service manager and what cron
 //! and at started for it included.
@@ -96,6 +97,9 @@ impl Closing {
     /// When something is to be done about it.
     pub(super) fn deadline_ms(&self) -> u64 {
         self.hard_at_ms.min(self.look_at_ms)
+    }
+    pub(super) fn grant(&self) -> &GrantId {
+        &self.grant
     }
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter()
@@ -501,9 +505,13 @@ fn receipt(closing: &Closing, clean: bool) -> Event {
         sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
         killed: closing.killed,
         removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
+        restored: Vec::new(),
         reported: Vec::new(),
         not_excluded: not_excluded.into_iter().collect(),
+        not_scanned: Vec::new(),
+        also_open: Vec::new(),
         took_ms: millis(closing.began.elapsed()),
+        nothing_found: clean,
         clean,
     }
 }

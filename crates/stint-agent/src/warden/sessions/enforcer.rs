@@ -119,6 +119,11 @@ impl Enforcer {
         self.sessions.len()
     }
 
+    /// The grants whose processes are being ended.
+    pub(crate) fn ending(&self) -> Vec<GrantId> {
+        self.closings.iter().map(|closing| closing.grant().clone()).collect()
+    }
+
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let resets = self.to_reset.iter().map(|(_, at_ms)| *at_ms);
@@ -228,7 +233,7 @@ pub(super) fn uid_of(user: &UserName) -> Option<u32> {
     User::from_name(user.as_str()).ok().flatten().map(|user| user.uid.as_raw())
 }
 
-pub(super) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
+pub(crate) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
     tracing::error!(what, detail, "alarm");
     recorder.record(Event::Alarm { what: what.to_owned(), detail });
 }

@@ -27,4 +27,4 @@ mod terminal;
 mod units;
 mod warning;
 
-pub(crate) use enforcer::{Enforcer, Moment};
+pub(crate) use enforcer::{Enforcer, Moment, alarm};

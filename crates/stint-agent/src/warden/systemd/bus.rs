@@ -125,6 +125,17 @@ impl Bus {
         self.bounded(what, BOUND, call).await.map(drop)
     }
 
+    /// Asks PID 1 to start a unit. Returns when the job is queued.
+    pub(crate) async fn start_unit(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("starting {name}");
+        let connection = self.connection(&what).await?;
+        let call = async {
+            let manager = SystemdManagerProxy::new(&connection).await?;
+            manager.start_unit(name, "replace").await
+        };
+        self.bounded(&what, BOUND, call).await.map(drop)
+    }
+
     /// Takes a unit off the list of what failed.
     pub(crate) async fn reset_failed(&mut self, name: &str) -> Result<(), BusError> {
         let what = format!("resetting {name}");
