@@ -38,7 +38,7 @@ fn grant(id: &str, user: &str, change: impl FnOnce(&mut serde_json::Value)) -> L
         "user": user, "class": "routine", "reason": "x", "ticket": null,
         "rights": { "login": login, "sudo": [rule], "groups": [] },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
-        "max_staleness": 900, "idle_limit": null
+        "max_staleness": 900, "idle_limit": null, "end_on_logout": false
     })
     .to_string();
     let terms = CheckedTerms::parse(&text).unwrap();
