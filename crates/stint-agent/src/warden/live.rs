@@ -59,6 +59,8 @@ pub(crate) struct EndedGrant {
     pub(crate) user: UserName,
     /// How it ended.
     pub(crate) how: Ending,
+    /// When the account's rights began that ran without a gap until now: what was left behind is younger. `None` if it is not known.
+    pub(crate) since: Option<UnixTime>,
     /// How its processes end.
     pub(crate) urgency: Urgency,
 }

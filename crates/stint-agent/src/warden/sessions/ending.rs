@@ -10,16 +10,17 @@
 //! An account that lives by grants alone and has none left is ended whole: all of its slice, its own service manager and what cron
 //! and at started for it included.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use stint_grant::ids::{GrantId, UserName};
 use stint_grant::register::SessionKind;
+use stint_grant::words::printable;
 use stint_log::record::{Ending, Event};
 
 use super::book::Session;
 use super::cgroup::{Killable, user_slice, within};
 use super::enforcer::{Enforcer, Moment, alarm, uid_of};
+use super::spool::Owner;
 use super::sweep::{self, Spared, Target};
 use crate::journal::Recorder;
 use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
@@ -37,6 +38,8 @@ const AGAIN_AFTER_MS: u64 = 500;
 const RESET_AFTER_MS: u64 = 500;
 /// How long the kernel may take to take down what was killed.
 const DEATH_BOUND: Duration = Duration::from_millis(500);
+/// `USER_HZ`: what the kernel tells times by.
+const MS_PER_TICK: u64 = 10;
 /// Looks for what left its scope, at most.
 const MAX_ROUNDS: u32 = 50;
 
@@ -50,7 +53,11 @@ pub(super) struct Closing {
     past: Vec<Session>,
     /// The account's uid, if it is ended whole.
     whole: Option<u32>,
-    removed: Vec<PathBuf>,
+    /// How long before its beginning the account's rights began, as far as it is known.
+    window: Option<Duration>,
+    removed: Vec<String>,
+    /// Left on purpose, in words.
+    reported: Vec<String>,
     hard_at_ms: u64,
     began: Instant,
     asked: bool,
@@ -123,6 +130,7 @@ impl Enforcer {
                     grant: basis.grant.clone(),
                     user: basis.user.clone(),
                     how: Ending::Expired,
+                    since: None,
                     urgency: Urgency::AtOnce,
                 });
             }
@@ -149,7 +157,12 @@ impl Enforcer {
         let by_grants_alone =
             |uid: &u32| ["sshd", "login"].iter().all(|service| self.config.gates(*uid, service));
         Closing {
-            removed: tickets::remove(&self.tickets, &ended.user, uid),
+            removed: tickets::remove(&self.tickets, &ended.user, uid)
+                .iter()
+                .map(|path| printable(&path.display().to_string()))
+                .collect(),
+            reported: Vec::new(),
+            window: self.window(ended, at),
             grant: ended.grant.clone(),
             user: ended.user.clone(),
             sessions: affected(&self.sessions),
@@ -313,7 +326,8 @@ impl Enforcer {
             // What was neither in a group that may be killed nor known by its login is still there, and nothing else says so.
             self.kill_leaders_alone(&closing);
             let survives = closing.sessions.iter().any(|session| self.is_alive(session));
-            let clean = all_dead && nothing_left && !survives;
+            let cleared = self.clear_spools(&mut closing);
+            let clean = all_dead && nothing_left && !survives && cleared;
             if !clean && closing.attempts < MAX_ATTEMPTS {
                 closing.hard_at_ms = now_boottime_ms + AGAIN_AFTER_MS;
                 closing.look_at_ms = closing.hard_at_ms;
@@ -322,13 +336,37 @@ impl Enforcer {
             }
             recorder.record(receipt(&closing, clean));
             if !clean {
-                let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
+                let what = if cleared { "processes" } else { "jobs of cron or at" };
+                let detail = format!("grant {}: {what} of {} are left", closing.grant, closing.user);
                 alarm(recorder, "not-clean", detail);
             }
             over.extend(closing.sessions);
             over.extend(closing.past);
         }
         self.forget(&over);
+    }
+
+    /// How long the account has had rights without a gap. A warden that was away knows it by the account's sessions.
+    fn window(&self, ended: &EndedGrant, at: Moment) -> Option<Duration> {
+        let by_grants = ended.since.map(|since| Duration::from_secs(at.now.since(since).0));
+        let theirs = self.sessions.iter().chain(&self.past).filter(|s| s.rests_on_account(&ended.user));
+        let oldest = theirs.map(|session| session.started).min();
+        let by_sessions = oldest.map(|ticks| {
+            Duration::from_millis(at.boottime_ms).saturating_sub(Duration::from_millis(ticks * MS_PER_TICK))
+        });
+        by_grants.max(by_sessions)
+    }
+
+    /// Takes out what cron and at keep for an account that is ended whole. Says whether nothing is left that should not be.
+    fn clear_spools(&self, closing: &mut Closing) -> bool {
+        let Some(uid) = closing.whole else { return true };
+        let window = closing.window.map(|window| window + closing.began.elapsed());
+        let owner = Owner { user: &closing.user, uid, grant: &closing.grant, window };
+        let cleared = self.spools.clear(&owner);
+        closing.removed.extend(cleared.removed);
+        // What stays is looked at again with each attempt, and told once.
+        closing.reported = cleared.reported.into_iter().chain(cleared.failed.iter().cloned()).collect();
+        cleared.failed.is_empty()
     }
 
     /// Kills the process that opened a session, where the kernel tells neither a group nor a login to know the others by.
@@ -451,8 +489,8 @@ fn receipt(closing: &Closing, clean: bool) -> Event {
         grant: closing.grant.to_string(),
         sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
         killed: closing.killed,
-        removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
-        reported: Vec::new(),
+        removed: closing.removed.clone(),
+        reported: closing.reported.clone(),
         not_excluded: not_excluded.into_iter().collect(),
         took_ms: millis(closing.began.elapsed()),
         clean,

@@ -15,6 +15,7 @@ use super::ending::Closing;
 use super::limits::Doubt;
 use super::proc::Proc;
 use super::scopes::Scope;
+use super::spool::Spools;
 use super::store;
 use super::units::Units;
 use crate::journal::Recorder;
@@ -38,6 +39,7 @@ pub(crate) struct Enforcer {
     pub(super) cgroups: Cgroups,
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
+    pub(super) spools: Spools,
     pub(super) sessions: Vec<Session>,
     /// Those that ended by themselves while their grants live: what left their scopes is still theirs.
     pub(super) past: Vec<Session>,
@@ -65,6 +67,7 @@ impl Enforcer {
             cgroups: Cgroups::of_the_host(),
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
+            spools: Spools::at("/", paths.quarantine()),
             sessions: Vec::new(),
             past: Vec::new(),
             closings: Vec::new(),

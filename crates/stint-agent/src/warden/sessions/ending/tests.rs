@@ -11,6 +11,7 @@ use stint_grant::time::UnixTime;
 use super::super::book::tests::{example, grant, rule, session};
 use super::super::cgroup::Cgroups;
 use super::super::proc::Proc;
+use super::super::spool::Spools;
 use super::super::units::Units;
 use super::*;
 use crate::warden::paths::Paths;
@@ -40,6 +41,7 @@ fn host(root: &Path, session: &Session) -> Enforcer {
     enforcer.cgroups = Cgroups::at(root.join("cgroup"));
     enforcer.units = Units::at(root.join("units"));
     enforcer.tickets = root.join("tickets");
+    enforcer.spools = Spools::at(root, root.join("quarantine"));
     enforcer.config = HostConfig::parse("[managed]\nfirst_uid = 4000000000\n").unwrap();
     enforcer.armed = true;
     enforcer.sessions.push(session.clone());
@@ -72,6 +74,7 @@ fn taken_back(id: &str) -> EndedGrant {
         grant: GrantId::new(id).unwrap(),
         user: UserName::new("alice").unwrap(),
         how: Ending::Revoked,
+        since: Some(UnixTime(0)),
         urgency: Urgency::AtOnce,
     }
 }

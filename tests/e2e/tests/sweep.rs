@@ -1,0 +1,84 @@
+//! What an account that lives by grants alone keeps for later goes with its last grant, and the receipt says so.
+
+use std::time::Duration;
+
+use stint_e2e::{E2eError, Fleet, HOST};
+use stint_lab::{Host, until};
+
+type Tested = Result<(), E2eError>;
+const BOUND: Duration = Duration::from_secs(20);
+
+/// The receipt of a grant, as an auditor reads it.
+fn receipt(fleet: &Fleet, id: &str) -> Result<String, E2eError> {
+    let mut found = None;
+    let begin = format!("receipt of grant {id}");
+    until("the receipt to be on record", BOUND, || {
+        let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]);
+        found =
+            told.ok().and_then(|told| told.stdout.lines().find(|l| l.contains(&begin)).map(str::to_owned));
+        found.is_some()
+    })?;
+    Ok(found.unwrap_or_default())
+}
+
+fn revoke(fleet: &Fleet, id: &str) -> Tested {
+    fleet.carol.run(&["grant", "revoke", id, "--reason", "done", "--wait"])?;
+    Ok(())
+}
+
+/// What is in a folder of the host's.
+fn list(host: &Host, folder: &str) -> Result<String, E2eError> {
+    Ok(host.sh(&format!("ls {folder} 2>/dev/null || true"))?.stdout.trim().to_owned())
+}
+
+#[test]
+fn at_jobs_and_the_crontab_go_with_the_last_grant_and_those_of_others_stay() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    host.sh(
+        "echo '* * * * * true' | crontab -u bob - && echo true | runuser -u bob -- at -q b now + 2 hours",
+    )?
+    .check("bob's own")?;
+    let first = fleet.grant("web-login", "10m")?;
+    let last = fleet.grant("nginx-restart", "10m")?;
+    host.ssh("alice", "echo '* * * * * true' | crontab - && echo true | at -q c now + 2 hours")?
+        .check("alice's")?;
+    let jobs = list(host, "/var/spool/cron/atjobs")?;
+    assert_eq!(jobs.lines().count(), 2, "{jobs}");
+
+    // While another grant lives, nothing of the account's is touched.
+    revoke(&fleet, &first)?;
+    let clean = receipt(&fleet, &first)?;
+    assert!(!clean.contains("crontab"), "{clean}");
+    assert_eq!(list(host, "/var/spool/cron/crontabs")?, "alice\nbob");
+
+    revoke(&fleet, &last)?;
+    let told = receipt(&fleet, &last)?;
+    assert!(told.contains(": clean;"), "{told}");
+    for what in ["crontab /var/spool/cron/crontabs/alice; a copy is", "at job /var/spool/cron/atjobs/c"] {
+        assert!(told.contains(what), "{what} is not in: {told}");
+    }
+    assert_eq!(list(host, "/var/spool/cron/crontabs")?, "bob");
+    let left = list(host, "/var/spool/cron/atjobs")?;
+    assert!(left.lines().count() == 1 && left.starts_with('b'), "{left}");
+    let copy = host.sh(&format!("cat /var/lib/stint/quarantine/{last}/alice"))?.stdout;
+    assert_eq!(copy, "* * * * * true\n");
+    assert_ne!(host.sh("runuser -u alice -- ls /var/lib/stint/quarantine")?.status, 0);
+    Ok(())
+}
+
+#[test]
+fn a_crontab_that_stood_before_the_window_is_named_and_stays() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    host.sh("echo '* * * * * true' | crontab -u alice -")?.check("her own")?;
+    // Its age is told from the window's beginning by whole seconds.
+    let stood = stint_e2e::unix_now();
+    until("some seconds to pass", BOUND, || stint_e2e::unix_now() > stood + 5.0)?;
+    let id = fleet.grant("web-login", "10m")?;
+    revoke(&fleet, &id)?;
+    let told = receipt(&fleet, &id)?;
+    assert!(told.contains("crontabs/alice stood before the window"), "{told}");
+    assert_eq!(list(host, "/var/spool/cron/crontabs")?, "alice");
+    Ok(())
+}
