@@ -26,6 +26,10 @@ fn revoke(fleet: &Fleet, id: &str) -> Tested {
     Ok(())
 }
 
+fn runs(host: &Host, command: &str) -> bool {
+    host.sh(&format!("pgrep -xf '{command}'")).is_ok_and(|outcome| outcome.success())
+}
+
 /// What is in a folder of the host's.
 fn list(host: &Host, folder: &str) -> Result<String, E2eError> {
     Ok(host.sh(&format!("ls {folder} 2>/dev/null || true"))?.stdout.trim().to_owned())
@@ -80,5 +84,31 @@ fn a_crontab_that_stood_before_the_window_is_named_and_stays() -> Tested {
     let told = receipt(&fleet, &id)?;
     assert!(told.contains("crontabs/alice stood before the window"), "{told}");
     assert_eq!(list(host, "/var/spool/cron/crontabs")?, "alice");
+    Ok(())
+}
+
+#[test]
+fn a_manager_that_lingers_its_services_and_its_timers_go_with_the_last_grant() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    let id = fleet.grant("web-login", "10m")?;
+    host.ssh(
+        "alice",
+        "loginctl enable-linger && systemd-run --user sleep 621 && systemd-run --user --on-active=1h sleep 622 && ipcmk -M 1024",
+    )?
+    .check("alice's services")?;
+    until("the service to run", BOUND, || runs(host, "sleep 621"))?;
+    assert_eq!(list(host, "/var/lib/systemd/linger")?, "alice");
+
+    revoke(&fleet, &id)?;
+    let told = receipt(&fleet, &id)?;
+    assert!(told.contains(": clean;") && told.contains("removed lingering of alice"), "{told}");
+    assert!(!told.contains("reported"), "{told}");
+    assert_eq!(list(host, "/var/lib/systemd/linger")?, "");
+    let left =
+        host.sh("ps -ww -u alice -o pid=,stat=,args=; ls -d /run/user/1001; ipcs -m | grep alice")?.stdout;
+    assert_eq!(left, "", "something of alice's is left");
+    let failed = host.sh("systemctl is-failed user@1001.service")?.stdout;
+    assert_eq!(failed.trim(), "inactive");
     Ok(())
 }

@@ -20,12 +20,13 @@ use stint_log::record::{Ending, Event};
 use super::book::Session;
 use super::cgroup::{Killable, user_slice, within};
 use super::enforcer::{Enforcer, Moment, alarm, uid_of};
-use super::spool::Owner;
 use super::sweep::{self, Spared, Target};
 use crate::journal::Recorder;
 use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
 use crate::warden::sudoers::tickets;
 use crate::warden::systemd::BusError;
+
+mod whole;
 
 /// How long a session has between being asked and being killed.
 const GRACE_MS: u64 = 2_000;
@@ -34,12 +35,13 @@ const LOOK_EVERY_MS: u64 = 200;
 /// A closing that is not clean is tried again, so often and so much later.
 const MAX_ATTEMPTS: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 500;
+/// logind takes away what an account that has ended leaves in its keeping: it is looked so often, and so much later, whether it did.
+const MAX_WAITS: u32 = 6;
+const WAIT_MS: u64 = 50;
 /// How long PID 1 may take to see that a unit was killed.
 const RESET_AFTER_MS: u64 = 500;
 /// How long the kernel may take to take down what was killed.
 const DEATH_BOUND: Duration = Duration::from_millis(500);
-/// `USER_HZ`: what the kernel tells times by.
-const MS_PER_TICK: u64 = 10;
 /// Looks for what left its scope, at most.
 const MAX_ROUNDS: u32 = 50;
 
@@ -56,8 +58,12 @@ pub(super) struct Closing {
     /// How long before its beginning the account's rights began, as far as it is known.
     window: Option<Duration>,
     removed: Vec<String>,
-    /// Left on purpose, in words.
+    /// Left, in words.
     reported: Vec<String>,
+    /// logind was told that the account has ended.
+    dismissed: bool,
+    /// How often it was waited for what logind takes away.
+    waited: u32,
     hard_at_ms: u64,
     began: Instant,
     asked: bool,
@@ -162,6 +168,8 @@ impl Enforcer {
                 .map(|path| printable(&path.display().to_string()))
                 .collect(),
             reported: Vec::new(),
+            dismissed: false,
+            waited: 0,
             window: self.window(ended, at),
             grant: ended.grant.clone(),
             user: ended.user.clone(),
@@ -208,6 +216,7 @@ impl Enforcer {
                 }
                 recorder.record(terminated(closing, session, "asked"));
             }
+            silent = silent || !self.stop_lingering(closing).await;
             if let Some(uid) = closing.whole.filter(|_| !silent)
                 && self.cgroups.is_populated(&user_slice(uid))
                 && let Err(error) = self.bus.terminate_user(uid).await
@@ -285,7 +294,7 @@ impl Enforcer {
     }
 
     /// The hard stop.
-    async fn kill(&mut self, due: Vec<Closing>, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
+    async fn kill(&mut self, mut due: Vec<Closing>, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         let stopped = Instant::now();
         // One stroke for each group, before anything else is looked at.
         let mut strokes: Vec<Stroke> = Vec::new();
@@ -299,6 +308,7 @@ impl Enforcer {
         let all_dead = self.wait_until_empty(&strokes).await;
         let (swept, nothing_left) = self.sweep(&due).await;
         let took_ms = millis(stopped.elapsed());
+        self.dismiss(&mut due).await;
         let mut over = Vec::new();
         for (index, mut closing) in due.into_iter().enumerate() {
             if !closing.asked {
@@ -322,18 +332,26 @@ impl Enforcer {
             }
             closing.killed += by_us + by_pid_1;
             closing.left = 0;
-            closing.attempts += 1;
             // What was neither in a group that may be killed nor known by its login is still there, and nothing else says so.
             self.kill_leaders_alone(&closing);
             let survives = closing.sessions.iter().any(|session| self.is_alive(session));
             let cleared = self.clear_spools(&mut closing);
+            let remains = self.remains(&closing);
             let clean = all_dead && nothing_left && !survives && cleared;
-            if !clean && closing.attempts < MAX_ATTEMPTS {
-                closing.hard_at_ms = now_boottime_ms + AGAIN_AFTER_MS;
+            let again_after = if clean {
+                closing.waited += 1;
+                (!remains.is_empty() && closing.waited < MAX_WAITS).then_some(WAIT_MS)
+            } else {
+                closing.attempts += 1;
+                (closing.attempts < MAX_ATTEMPTS).then_some(AGAIN_AFTER_MS)
+            };
+            if let Some(after) = again_after {
+                closing.hard_at_ms = now_boottime_ms + after;
                 closing.look_at_ms = closing.hard_at_ms;
                 self.closings.push(closing);
                 continue;
             }
+            closing.reported.extend(remains);
             recorder.record(receipt(&closing, clean));
             if !clean {
                 let what = if cleared { "processes" } else { "jobs of cron or at" };
@@ -344,29 +362,6 @@ impl Enforcer {
             over.extend(closing.past);
         }
         self.forget(&over);
-    }
-
-    /// How long the account has had rights without a gap. A warden that was away knows it by the account's sessions.
-    fn window(&self, ended: &EndedGrant, at: Moment) -> Option<Duration> {
-        let by_grants = ended.since.map(|since| Duration::from_secs(at.now.since(since).0));
-        let theirs = self.sessions.iter().chain(&self.past).filter(|s| s.rests_on_account(&ended.user));
-        let oldest = theirs.map(|session| session.started).min();
-        let by_sessions = oldest.map(|ticks| {
-            Duration::from_millis(at.boottime_ms).saturating_sub(Duration::from_millis(ticks * MS_PER_TICK))
-        });
-        by_grants.max(by_sessions)
-    }
-
-    /// Takes out what cron and at keep for an account that is ended whole. Says whether nothing is left that should not be.
-    fn clear_spools(&self, closing: &mut Closing) -> bool {
-        let Some(uid) = closing.whole else { return true };
-        let window = closing.window.map(|window| window + closing.began.elapsed());
-        let owner = Owner { user: &closing.user, uid, grant: &closing.grant, window };
-        let cleared = self.spools.clear(&owner);
-        closing.removed.extend(cleared.removed);
-        // What stays is looked at again with each attempt, and told once.
-        closing.reported = cleared.reported.into_iter().chain(cleared.failed.iter().cloned()).collect();
-        cleared.failed.is_empty()
     }
 
     /// Kills the process that opened a session, where the kernel tells neither a group nor a login to know the others by.

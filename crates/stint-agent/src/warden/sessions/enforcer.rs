@@ -40,6 +40,8 @@ pub(crate) struct Enforcer {
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
     pub(super) spools: Spools,
+    /// Under which logind's own files are.
+    pub(super) root: PathBuf,
     pub(super) sessions: Vec<Session>,
     /// Those that ended by themselves while their grants live: what left their scopes is still theirs.
     pub(super) past: Vec<Session>,
@@ -67,6 +69,7 @@ impl Enforcer {
             cgroups: Cgroups::of_the_host(),
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
+            root: PathBuf::from("/"),
             spools: Spools::at("/", paths.quarantine()),
             sessions: Vec::new(),
             past: Vec::new(),

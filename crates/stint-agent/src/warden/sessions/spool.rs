@@ -179,7 +179,7 @@ enum Outcome {
 }
 
 /// Both times are of the same wall clock, so that it may be wrong.
-fn changed_within(ctime: i64, window: Option<Duration>) -> bool {
+pub(super) fn changed_within(ctime: i64, window: Option<Duration>) -> bool {
     let Some(window) = window else { return false };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
     let age = i64::try_from(now).unwrap_or(i64::MAX).saturating_sub(ctime);

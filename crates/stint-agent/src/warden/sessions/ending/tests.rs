@@ -41,6 +41,7 @@ fn host(root: &Path, session: &Session) -> Enforcer {
     enforcer.cgroups = Cgroups::at(root.join("cgroup"));
     enforcer.units = Units::at(root.join("units"));
     enforcer.tickets = root.join("tickets");
+    enforcer.root = root.to_owned();
     enforcer.spools = Spools::at(root, root.join("quarantine"));
     enforcer.config = HostConfig::parse("[managed]\nfirst_uid = 4000000000\n").unwrap();
     enforcer.armed = true;
