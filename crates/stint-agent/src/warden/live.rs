@@ -68,7 +68,7 @@ pub(crate) struct EndedGrant {
 /// How the processes of a grant that ended are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Asked first (TERM, HUP), killed two seconds later: the window was over.
+    /// Asked first (TERM, HUP), killed a second and a half later: the window was over.
     Grace,
     /// Killed at once: somebody took the right back, or locked it.
     AtOnce,

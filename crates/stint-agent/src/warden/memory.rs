@@ -141,8 +141,9 @@ mod tests {
     #[test]
     fn windows_that_meet_are_one_and_those_before_a_gap_or_of_others_do_not_count() {
         let mut memory = Memory::default();
-        let windows = [("alice", 10, 19), ("alice", 20, 30), ("alice", 25, 50), ("bob", 5, 60)];
-        for (n, (user, from, until)) in windows.into_iter().enumerate() {
+        let windows =
+            [("a", "alice", 10, 19), ("b", "alice", 20, 30), ("c", "alice", 25, 50), ("d", "bob", 5, 60)];
+        for (id, user, from, until) in windows {
             let remembered = Remembered {
                 grant: GrantMemory { terms: Sha256Hex::of(b"terms"), from: UnixTime(from), ended: true },
                 user: user.parse().unwrap(),
@@ -150,9 +151,7 @@ mod tests {
                 how: None,
                 forget_after: UnixTime(1000),
             };
-            memory
-                .grants
-                .insert(format!("aaaaaaaaaaa{}", char::from(b'a' + n as u8)).parse().unwrap(), remembered);
+            memory.grants.insert(id.repeat(12).parse().unwrap(), remembered);
         }
         let alice: UserName = "alice".parse().unwrap();
         assert_eq!(memory.rights_since(&alice, UnixTime(40)), UnixTime(20));

@@ -2,7 +2,7 @@
 //!
 //! When this begins, the gate denies already and the drop-in is gone (the warden's loop sees to that). Then:
 //! 1. sudo's tickets go; every session that no live grant permits any more is asked to end (TERM and HUP, so that sshd closes PAM);
-//! 2. two seconds later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
+//! 2. a second and a half later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
 //!    in one stroke;
 //! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
 //! 4. a receipt says what was killed, what was removed, and what could not be excluded.
@@ -26,10 +26,13 @@ use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
 use crate::warden::sudoers::tickets;
 use crate::warden::systemd::BusError;
 
+mod started;
 mod whole;
 
-/// How long a session has between being asked and being killed.
-const GRACE_MS: u64 = 2_000;
+/// How long a session has between being asked and being killed. The receipt is to be there two seconds after the end, and it comes after
+/// the kill, two looks and what logind takes away. Nobody loses by it: PID 1 kills a login 1 s after it was asked (`TimeoutStopSec`), so
+/// only elevations, and logins with a PID 1 that is stuck, come to this.
+const GRACE_MS: u64 = 1_500;
 /// How often it is looked whether all is dead before that.
 const LOOK_EVERY_MS: u64 = 200;
 /// A closing that is not clean is tried again, so often and so much later.
@@ -66,6 +69,8 @@ pub(super) struct Closing {
     waited: u32,
     hard_at_ms: u64,
     began: Instant,
+    /// The same by the boot clock.
+    at_ms: u64,
     asked: bool,
     /// When it is looked at next, to be done as soon as all is dead.
     look_at_ms: u64,
@@ -181,6 +186,7 @@ impl Enforcer {
                 Urgency::AtOnce => at.boottime_ms,
             },
             began: Instant::now(),
+            at_ms: at.boottime_ms,
             asked: false,
             look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
             left: 0,
@@ -352,6 +358,7 @@ impl Enforcer {
                 continue;
             }
             closing.reported.extend(remains);
+            closing.reported.extend(self.started_meanwhile(&closing));
             recorder.record(receipt(&closing, clean));
             if !clean {
                 let what = if cleared { "processes" } else { "jobs of cron or at" };

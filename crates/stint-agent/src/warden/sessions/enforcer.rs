@@ -127,7 +127,7 @@ impl Enforcer {
         groups.map(|group| self.cgroups.events(group)).collect()
     }
 
-    /// Kills what had its two seconds.
+    /// Kills what had its time.
     pub(crate) async fn tick(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         self.kill_due(now_boottime_ms, recorder).await;
         self.reset_failed(now_boottime_ms).await;

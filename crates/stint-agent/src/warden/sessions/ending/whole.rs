@@ -28,10 +28,7 @@ impl Enforcer {
         let by_grants = ended.since.map(|since| Duration::from_secs(at.now.since(since).0));
         let theirs = self.sessions.iter().chain(&self.past).filter(|s| s.rests_on_account(&ended.user));
         let oldest = theirs.map(|session| session.started).min();
-        let by_sessions = oldest.map(|ticks| {
-            Duration::from_millis(at.boottime_ms)
-                .saturating_sub(Duration::from_millis(ticks.saturating_mul(MS_PER_TICK)))
-        });
+        let by_sessions = oldest.map(|ticks| age_of(ticks, at.boottime_ms));
         by_grants.max(by_sessions)
     }
 
@@ -118,6 +115,11 @@ impl Enforcer {
     fn runtime_folder(&self, uid: u32) -> PathBuf {
         self.root.join("run/user").join(uid.to_string())
     }
+}
+
+/// How old a process was at that time of the boot clock.
+pub(super) fn age_of(started_ticks: u64, boottime_ms: u64) -> Duration {
+    Duration::from_millis(boottime_ms.saturating_sub(started_ticks.saturating_mul(MS_PER_TICK)))
 }
 
 /// How long ago the account's window began.
