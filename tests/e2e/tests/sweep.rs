@@ -26,8 +26,9 @@ fn revoke(fleet: &Fleet, id: &str) -> Tested {
     Ok(())
 }
 
+/// PID 1 names a program by its whole path.
 fn runs(host: &Host, command: &str) -> bool {
-    host.sh(&format!("pgrep -xf '{command}'")).is_ok_and(|outcome| outcome.success())
+    host.sh(&format!("pgrep -xf '(/usr/bin/)?{command}'")).is_ok_and(|outcome| outcome.success())
 }
 
 /// What is in a folder of the host's.
@@ -110,5 +111,43 @@ fn a_manager_that_lingers_its_services_and_its_timers_go_with_the_last_grant() -
     assert_eq!(left, "", "something of alice's is left");
     let failed = host.sh("systemctl is-failed user@1001.service")?.stdout;
     assert_eq!(failed.trim(), "inactive");
+    Ok(())
+}
+
+/// Five ways of root's out of its scope: another group, another login uid, both, a scope of PID 1's, a service of PID 1's.
+const HIDE: &str = r#"
+other=/sys/fs/cgroup/system.slice/cron.service/cgroup.procs
+setsid sh -c "echo \$\$ > $other; exec sleep 631" &
+setsid sh -c "echo 0 > /proc/self/loginuid; exec sleep 632" &
+setsid sh -c "echo \$\$ > $other; echo 0 > /proc/self/loginuid; exec sleep 633" &
+systemd-run --scope --slice=system.slice sleep 634 &
+systemd-run --unit=hidden sleep 635
+for n in 1 2 3 4 5; do until pgrep -xf "(/usr/bin/)?sleep 63$n"; do sleep 0.1; done; done
+"#;
+
+#[test]
+fn what_root_hid_by_group_or_by_login_uid_dies_and_what_cannot_be_found_is_named() -> Tested {
+    let fleet = Fleet::new()?;
+    let host = &fleet.host;
+    host.sh(&format!("cat > /root/hide <<'END'{HIDE}END"))?.check("the script")?;
+    let before = host.sh("systemd-run --unit=standing sleep 636")?;
+    before.check("a service of an administrator's")?;
+    let id = fleet.grant("web-root", "10m")?;
+    host.ssh("alice", "sudo -n sh /root/hide")?.check("hiding")?;
+    let loginuid = |n: u32| host.sh(&format!("cat /proc/$(pgrep -xf 'sleep 63{n}')/loginuid"));
+    assert_eq!(loginuid(1)?.stdout.trim(), "1001");
+    assert_eq!(loginuid(2)?.stdout.trim(), "0");
+    assert_eq!(loginuid(3)?.stdout.trim(), "0");
+
+    revoke(&fleet, &id)?;
+    let told = receipt(&fleet, &id)?;
+    for (n, way) in [(1, "another group"), (2, "another login uid"), (4, "a scope")] {
+        assert!(!runs(host, &format!("sleep 63{n}")), "{way} was enough to live on: {told}");
+    }
+    assert!(told.contains("could not be excluded"), "{told}");
+    assert!(told.contains("PID 1 runs hidden.service since"), "{told}");
+    assert!(!told.contains("standing.service") && !told.contains("run-"), "{told}");
+    // Whose it is nothing tells: it is for a person to end.
+    assert!(runs(host, "sleep 635") && runs(host, "sleep 636"));
     Ok(())
 }
