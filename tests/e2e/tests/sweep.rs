@@ -117,10 +117,10 @@ fn a_manager_that_lingers_its_services_and_its_timers_go_with_the_last_grant() -
 /// Five ways of root's out of its scope: another group, another login uid, both, a scope of PID 1's, a service of PID 1's.
 const HIDE: &str = r#"
 other=/sys/fs/cgroup/system.slice/cron.service/cgroup.procs
-setsid sh -c "echo \$\$ > $other; exec sleep 631" &
-setsid sh -c "echo 0 > /proc/self/loginuid; exec sleep 632" &
-setsid sh -c "echo \$\$ > $other; echo 0 > /proc/self/loginuid; exec sleep 633" &
-systemd-run --scope --slice=system.slice sleep 634 &
+setsid sh -c "echo \$\$ > $other; exec sleep 631" > /dev/null 2>&1 &
+setsid sh -c "echo 0 > /proc/self/loginuid; exec sleep 632" > /dev/null 2>&1 &
+setsid sh -c "echo \$\$ > $other; echo 0 > /proc/self/loginuid; exec sleep 633" > /dev/null 2>&1 &
+systemd-run --scope --slice=system.slice sleep 634 > /dev/null 2>&1 &
 systemd-run --unit=hidden sleep 635
 for n in 1 2 3 4 5; do until pgrep -xf "(/usr/bin/)?sleep 63$n"; do sleep 0.1; done; done
 "#;
@@ -132,6 +132,8 @@ fn what_root_hid_by_group_or_by_login_uid_dies_and_what_cannot_be_found_is_named
     host.sh(&format!("cat > /root/hide <<'END'{HIDE}END"))?.check("the script")?;
     let before = host.sh("systemd-run --unit=standing sleep 636")?;
     before.check("a service of an administrator's")?;
+    let stood = stint_e2e::unix_now();
+    until("some seconds to pass", BOUND, || stint_e2e::unix_now() > stood + 5.0)?;
     let id = fleet.grant("web-root", "10m")?;
     host.ssh("alice", "sudo -n sh /root/hide")?.check("hiding")?;
     let loginuid = |n: u32| host.sh(&format!("cat /proc/$(pgrep -xf 'sleep 63{n}')/loginuid"));

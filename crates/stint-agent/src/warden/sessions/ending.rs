@@ -382,7 +382,8 @@ impl Enforcer {
 
     /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
     fn groups_of(&self, closing: &Closing) -> Vec<String> {
-        let slice = closing.whole.map(user_slice);
+        // While it is waited for logind, what takes `/run/user/UID` down works in the account's slice.
+        let slice = closing.whole.filter(|_| closing.waited == 0).map(user_slice);
         let in_slice = |path: &String| slice.as_ref().is_some_and(|slice| within(path, slice));
         let scopes = closing.sessions.iter().filter_map(|session| session.cgroup.clone());
         let groups = scopes.filter(|path| !in_slice(path)).chain(slice.clone());
