@@ -39,7 +39,7 @@ const LOOK_EVERY_MS: u64 = 200;
 const MAX_ATTEMPTS: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 500;
 /// logind takes away what an account that has ended leaves in its keeping: it is looked so often, and so much later, whether it did.
-const MAX_WAITS: u32 = 6;
+const MAX_WAITS: u32 = 8;
 const WAIT_MS: u64 = 50;
 /// How long PID 1 may take to see that a unit was killed.
 const RESET_AFTER_MS: u64 = 500;
