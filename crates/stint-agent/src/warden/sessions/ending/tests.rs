@@ -282,9 +282,9 @@ async fn the_receipt_waits_for_what_logind_takes_away_and_the_account_s_slice_is
 async fn what_logind_leaves_is_named_after_a_while() {
     let root = tempfile::tempdir().unwrap();
     let (mut enforcer, mut notes) = (whole_account(root.path()), Notes::default());
-    let folder = root.path().join("run/user/1000");
+    let (slice, folder) = (user_slice(1000), root.path().join("run/user/1000"));
     fs::create_dir_all(&folder).unwrap();
-    tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), &user_slice(1000)));
+    tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), &slice));
     let mut last = AT.boottime_ms;
     while let Some(due) = enforcer.next_deadline().filter(|_| !enforcer.closings.is_empty()) {
         enforcer.tick(due, &mut notes).await;
