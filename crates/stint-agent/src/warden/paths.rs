@@ -50,6 +50,10 @@ impl Paths {
     pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
+    /// Copies of what was taken out at the end of a grant.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.state.join("quarantine")
+    }
     /// The identity key.
     pub(crate) fn identity_key(&self) -> PathBuf {
         self.state.join("keys/identity.key")
