@@ -46,6 +46,14 @@ impl Enforcer {
         words
     }
 
+    /// What was in it was swept: PID 1 takes it away in a moment.
+    fn is_an_empty_scope(&self, unit: &str) -> bool {
+        let group = format!("/system.slice/{unit}");
+        unit.strip_suffix(".scope").is_some()
+            && self.cgroups.exists(&group)
+            && !self.cgroups.is_populated(&group)
+    }
+
     fn transient_since(&self, age: Duration) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.root.join(TRANSIENT)) else { return Vec::new() };
         let mut units: Vec<String> = entries
@@ -54,7 +62,7 @@ impl Enforcer {
                 entry.metadata().is_ok_and(|m| m.is_file() && changed_within(m.ctime(), Some(age)))
             })
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|unit| !is_logind_s_or_ours(unit))
+            .filter(|unit| !is_logind_s_or_ours(unit) && !self.is_an_empty_scope(unit))
             .collect();
         units.sort();
         units
