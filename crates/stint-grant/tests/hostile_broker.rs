@@ -252,16 +252,16 @@ fn forbidden_accounts_are_refused_as_user_and_as_target() {
 #[test]
 fn what_this_version_cannot_undo_is_refused() {
     let mut world = World::new();
-    world.terms.rights.groups = vec![id("adm")];
+    world.terms.idle_limit = Some(Seconds(300));
     let refused = world.judge(&world.grant(), &[world.approval()], &Ceiling::default());
-    assert_eq!(refused.unwrap_err(), Refusal::Unsupported("groups"));
+    assert_eq!(refused.unwrap_err(), Refusal::Unsupported("an idle limit"));
 }
 
 #[test]
 fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
     let mut world = World::new();
     world.terms.rights.login = None;
-    let unreviewed = vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()) }];
+    let unreviewed = vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()), groups: vec![] }];
     let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
     world.judge(&world.grant(), &[], &ceiling).unwrap();
     world.terms.rights.sudo[0].noexec = false;
@@ -296,6 +296,7 @@ fn without_a_roster_no_review_counts() {
         ceiling: &ceiling,
         roster: None,
         reviews: &reviews,
+            host: &AnyGroup,
     };
     assert_eq!(judge.judge(&id("alice"), &world.grant(), None).unwrap_err(), none(1));
 }

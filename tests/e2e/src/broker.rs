@@ -23,6 +23,9 @@ const PASSPHRASE: &str = "offline keys of the lab";
 const CATALOG: &[(&str, &str)] = &[
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
     ("web-forward.toml", include_str!("catalog/web-forward.toml")),
+    ("web-logs.toml", include_str!("catalog/web-logs.toml")),
+    ("web-guest.toml", include_str!("catalog/web-guest.toml")),
+    ("web-guest-archive.toml", include_str!("catalog/web-guest-archive.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];

@@ -209,6 +209,9 @@ async fn look(warden: &mut Warden, changed: Changed) {
         warden.read_clocks();
         warden.enforcer.tidy(&mut warden.journal);
     }
+    if changed.groups {
+        warden.reconcile_groups(false).await;
+    }
 }
 
 /// Makes everything be as it should, whether or not anything was heard.
@@ -218,6 +221,7 @@ async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);
+    warden.reconcile_groups(true).await;
     warden.reconcile_ssh();
     warden.settle_sshd().await;
     if round.heartbeat {
@@ -232,6 +236,7 @@ fn has_failed(warden: &Warden, changes: &Changes) -> bool {
         || warden.faults.sudo.is_some()
         || warden.faults.ssh.is_some()
         || warden.sshd.is_due()
+        || warden.steward.is_unfinished(warden.in_force())
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
         || changes.is_blind()
@@ -249,6 +254,9 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
     if warden.faults.sudo.is_some() {
         warden.read_clocks();
         warden.reconcile_drop_ins();
+    }
+    if warden.steward.is_unfinished(warden.in_force()) {
+        warden.reconcile_groups(false).await;
     }
     if warden.faults.ssh.is_some() || warden.sshd.is_due() {
         warden.read_clocks();

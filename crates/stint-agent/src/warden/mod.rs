@@ -6,15 +6,17 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`systemd`];
-//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
-//!   [`report`] say how it stands.
+//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`systemd`];
+//! - [`warden`], [`follow`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it;
+//!   [`status`] and [`report`] say how it stands.
 
+pub(crate) mod accounts;
 mod changes;
 mod clients;
 pub(crate) mod config;
 mod event_loop;
 pub(crate) mod files;
+mod follow;
 mod gate;
 mod intake;
 mod keeper;
@@ -23,6 +25,7 @@ pub(crate) mod live;
 mod memory;
 pub(crate) mod paths;
 mod report;
+mod run;
 mod sessions;
 mod sockets;
 pub(crate) mod ssh;

@@ -7,6 +7,7 @@ use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
 use stint_log::record::Event;
 
+use super::accounts::Steward;
 use super::config;
 use super::event_loop;
 use super::keeper::Keeper;
@@ -90,6 +91,7 @@ pub(super) async fn start(
     let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
+        steward: Steward::open(&paths),
         faults: Faults { machine: other_machine(&trust, machine), ..Faults::default() },
         paths,
         trust,
@@ -120,6 +122,7 @@ pub(super) async fn start(
     warden.take_posture().await;
     let at = warden.moment(&reading);
     warden.enforcer.adopt(warden.keeper.live(), at, &mut warden.journal).await;
+    warden.reconcile_groups(true).await;
     warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.
     let _ = warden.commit();

@@ -77,6 +77,10 @@ impl Closing {
     pub(super) fn deadline_ms(&self) -> u64 {
         self.hard_at_ms.min(self.look_at_ms)
     }
+    /// Whether it is the end of a grant for this account.
+    pub(super) fn is_of(&self, user: &UserName) -> bool {
+        self.user == *user
+    }
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter()
     }

@@ -5,6 +5,7 @@
 //!   [`warning`], [`limits`] (the window's end moves), [`adoption`] (a warden starts), and
 //! - [`ending`]: ask, wait two seconds (or not), kill, look again until nothing is left, write a receipt;
 //! - [`scopes`] keeps PID 1's scopes, in which elevations are;
+//! - [`holders`]: what still holds a group that was taken back;
 //! - [`proc`], [`cgroup`] and [`terminal`] read and write the kernel's files; [`units`] those of PID 1.
 //!
 //! PID 1 stands behind all of it: each scope has a limit of its own, so a session ends on time with the warden dead.
@@ -14,6 +15,7 @@ mod book;
 mod cgroup;
 mod ending;
 mod enforcer;
+mod holders;
 mod limits;
 mod proc;
 mod registration;
