@@ -14,7 +14,7 @@ use super::hand::{tool, tool_within, words};
 use crate::warden::files;
 
 /// No home takes longer to be removed or put away.
-const HOME_BOUND: Duration = Duration::from_secs(60);
+const HOME_BOUND: Duration = Duration::from_mins(1);
 /// Where cron keeps the tables of accounts, by the account's name.
 const CRONTABS: &[&str] = &["var/spool/cron/crontabs", "var/spool/cron"];
 /// Where at keeps jobs, known by their owner.
@@ -105,7 +105,7 @@ impl Host {
         }
         let gid = self.found()?.user(who.user.as_str()).map_or(who.uid, |user| user.gid);
         let new = self.aside(who, "new");
-        self.discard(&new)?;
+        Self::discard(&new)?;
         self.furnish(&new, keys)?;
         let owner = format!("{}:{gid}", who.uid);
         let path = new.to_string_lossy();
@@ -135,7 +135,7 @@ impl Host {
         if !ssh.exists() {
             DirBuilder::new().mode(0o700).create(&ssh).map_err(failed)?;
         }
-        let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        let lines = keys.iter().fold(String::new(), |lines, key| lines + key + "\n");
         files::replace(&ssh.join("authorized_keys"), lines.as_bytes(), 0o600).map_err(|e| e.to_string())
     }
 
@@ -153,7 +153,7 @@ impl Host {
             tool("groupdel", &["--", who.user.as_str()])?;
         }
         self.forget_jobs(who)?;
-        self.discard(&self.aside(who, "new"))?;
+        Self::discard(&self.aside(who, "new"))?;
         self.end_home(who, how)
     }
 
@@ -177,10 +177,10 @@ impl Host {
         chown(&old, Some(0), Some(0)).map_err(failed)?;
         fs::set_permissions(&old, Permissions::from_mode(0o700)).map_err(failed)?;
         match how {
-            HomeEnd::Remove => self.discard(&old).map(|()| "the home is removed".to_owned()),
+            HomeEnd::Remove => Self::discard(&old).map(|()| "the home is removed".to_owned()),
             HomeEnd::Archive => match self.pack(who, &old) {
                 Ok(archive) => {
-                    self.discard(&old)?;
+                    Self::discard(&old)?;
                     Ok(format!("the home is in {}", archive.display()))
                 }
                 Err(why) => {
@@ -219,10 +219,8 @@ impl Host {
             &from,
             ".",
         ];
-        let packed = tool_within(HOME_BOUND, "tar", &arguments).and_then(|said| match said.ok {
-            true => Ok(()),
-            false => Err(format!("tar: {}", words(&said))),
-        });
+        let packed = tool_within(HOME_BOUND, "tar", &arguments)
+            .and_then(|said| if said.ok { Ok(()) } else { Err(format!("tar: {}", words(&said))) });
         let whole = packed.and_then(|()| {
             fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(|e| e.to_string())?;
             fs::rename(&temporary, &archive).map_err(|e| e.to_string())?;
@@ -236,7 +234,7 @@ impl Host {
     }
 
     /// Removes a folder of ours with all that is in it. The host's own tool does not follow what is in it, however deep it is.
-    fn discard(&self, path: &Path) -> Result<(), String> {
+    fn discard(path: &Path) -> Result<(), String> {
         if fs::symlink_metadata(path).is_err() {
             return Ok(());
         }
@@ -299,15 +297,12 @@ fn unescape(field: &str) -> String {
             .get(..3)
             .and_then(|d| std::str::from_utf8(d).ok())
             .and_then(|d| u8::from_str_radix(d, 8).ok());
-        match (first, code) {
-            (b'\\', Some(code)) => {
-                out.push(code);
-                rest = &after[3..];
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
+        if let (b'\\', Some(code)) = (first, code) {
+            out.push(code);
+            rest = &after[3..];
+        } else {
+            out.push(*first);
+            rest = after;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -332,7 +332,9 @@ impl Steward {
             }
         }
         self.keep(ledger)?;
-        events.into_iter().for_each(|event| recorder.record(event));
+        for event in events {
+            recorder.record(event);
+        }
         Ok(())
     }
 

@@ -136,7 +136,7 @@ fn what_cannot_be_given_is_refused_with_its_cause_and_keeps_nothing_else_out() {
 }
 
 /// A host on which steps are done or not, and warden and host may die between any two.
-fn act(groups: &mut Vec<Group>, step: &Step) {
+fn act(groups: &mut [Group], step: &Step) {
     let (Step::Join { user, group } | Step::Leave { user, group }) = step else { return };
     let members = groups.iter_mut().find(|g| g.name == group.as_str()).map(|g| &mut g.members);
     let Some(members) = members else { return };
