@@ -52,7 +52,7 @@ fn uid(host: &Host, name: &str) -> Result<u32, E2eError> {
 fn left(host: &Host, name: &str, uid: u32) -> Result<String, E2eError> {
     let look = format!(
         "grep -H '^{name}:' /etc/passwd /etc/group /etc/shadow /etc/gshadow /etc/subuid; \
-         ls -d /home/{name}* /home/.stint-* 2>/dev/null; ls /var/spool/cron/crontabs/{name} /var/mail/{name} 2>/dev/null; \
+         ls -A /home | grep -e '^{name}' -e '^[.]stint-'; ls /var/spool/cron/crontabs/{name} /var/mail/{name} 2>/dev/null; \
          grep -l -E '^Uid:.*\\b{uid}\\b' /proc/[0-9]*/status 2>/dev/null; getent group adm | grep {name}; true"
     );
     Ok(host.sh(&look)?.stdout)
@@ -196,6 +196,9 @@ fn whoever_kills_the_hand_at_any_step_has_it_finished_by_the_next() -> Tested {
             booby_trap(host, tool, after)?;
         }
         fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough"])?;
+        until("every trap to be met", BOUND, || {
+            host.sh("! ls /etc/trap-*").is_ok_and(|said| said.success())
+        })?;
         wait_until_gone(host, "alice-arc", number)?;
         assert_eq!(host.sh("ls /etc/trap-* 2>/dev/null || true")?.stdout, "", "not every trap was met");
         let archive = format!("/var/lib/stint/archive/alice-arc-{id}.tar");
