@@ -237,13 +237,18 @@ impl HostConfig {
 
     /// An account that is made for a window must be a managed one.
     fn mistake_in_accounts(&self) -> Option<String> {
-        let Accounts { first_uid, last_uid, .. } = self.ceiling.accounts;
+        let Accounts { allowed, first_uid, last_uid } = self.ceiling.accounts;
         let range = first_uid..=last_uid;
-        if range.is_empty() || first_uid < self.managed.first_uid.max(1000) || last_uid >= 60_000 {
+        // Where none is made, the range that nobody wrote may not keep the host from being managed otherwise.
+        let managed = if allowed { self.managed.first_uid } else { 0 };
+        if range.is_empty() || first_uid < managed.max(1000) || last_uid >= 60_000 {
             return Some(
                 "ceiling.accounts: first_uid and last_uid must be managed numbers from 1000 up, below 60000"
                     .to_owned(),
             );
+        }
+        if !allowed {
+            return None;
         }
         let only = self.managed.only.iter().map(|only| only.uid);
         let spared = self.managed.exempt_uids.iter().copied().chain(self.managed.break_glass_uid).chain(only);

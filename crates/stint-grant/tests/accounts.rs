@@ -128,12 +128,19 @@ fn the_range_of_accounts_holds_managed_numbers_alone() {
         "[ceiling.accounts]\nfirst_uid = 999",
         "[ceiling.accounts]\nfirst_uid = 2000\nlast_uid = 1999",
         "[ceiling.accounts]\nlast_uid = 60000",
+    ] {
+        let error = with(wrong).expect_err(wrong).to_string();
+        assert!(error.contains("ceiling.accounts"), "{error}");
+    }
+    for wrong in [
         "[managed]\nfirst_uid = 50001",
         "[managed]\nbreak_glass_uid = 50000",
         "[managed]\nexempt_uids = [7, 59999]",
         "[managed]\nonly = [{ uid = 55000, services = [\"sudo\"] }]",
     ] {
-        let error = with(wrong).expect_err(wrong).to_string();
+        let error =
+            with(&format!("{wrong}\n[ceiling.accounts]\nallowed = true")).expect_err(wrong).to_string();
         assert!(error.contains("ceiling.accounts"), "{error}");
+        assert!(with(wrong).is_ok(), "no account is made there: {wrong}");
     }
 }

@@ -26,6 +26,9 @@ pub(super) enum Refusal {
     /// Somebody made another one of that name.
     #[error("an account of this name stands that is not ours")]
     Foreign,
+    /// `host.toml` has changed since the grant was taken.
+    #[error("this host allows no accounts any more: set ceiling.accounts.allowed in host.toml")]
+    NotAllowed,
     /// Every number of the range was used, or is somebody's.
     #[error("no number from {first} to {last} is left: widen ceiling.accounts in host.toml")]
     NoNumber {
@@ -139,6 +142,9 @@ fn number(range: &Accounts, spent: &BTreeSet<u32>, found: &Found) -> Result<u32,
             && !found.users.iter().any(|user| user.uid == *uid)
             && !found.groups.iter().any(|group| group.gid == *uid)
     };
+    if !range.allowed {
+        return Err(Refusal::NotAllowed);
+    }
     let (first, last) = (range.first_uid, range.last_uid);
     (first..=last).find(is_free).ok_or(Refusal::NoNumber { first, last })
 }
