@@ -67,10 +67,10 @@ impl Installed {
     /// Runs the warden for as long as the script lasts.
     async fn run<T>(&self, script: impl Future<Output = T>) -> T {
         let machine = Ok(Sha256Hex::of(b"machine"));
-        let mut warden = start::start(self.paths.clone(), machine).await.unwrap();
+        let mut warden = Box::pin(start::start(self.paths.clone(), machine)).await.unwrap();
         let sockets = sockets::open(&self.paths).unwrap();
         tokio::select! {
-            end = event_loop::run(&mut warden, sockets) => panic!("the warden ended: {end:?}"),
+            end = Box::pin(event_loop::run(&mut warden, sockets)) => panic!("the warden ended: {end:?}"),
             done = tokio::time::timeout(BOUND, script) => done.expect("in time"),
         }
     }
