@@ -46,6 +46,16 @@ enum Command {
     Warden,
     /// Run the courier (systemd does): carries signed bytes to and from the broker, without privilege
     Courier,
+    /// Carry out an order of the warden's in /etc/group (systemd does)
+    #[command(hide = true)]
+    Accounts {
+        /// The order's number
+        #[arg(required_unless_present = "release")]
+        number: Option<u64>,
+        /// Take back all that is ours, without the warden: the package is being removed
+        #[arg(long, conflicts_with = "number")]
+        release: bool,
+    },
     /// Join this host to a fleet; all or nothing, and nothing is gated by it yet
     Enroll(EnrollArguments),
     /// Check this host, then let PAM ask the gate
@@ -158,6 +168,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Courier => {
             log_to_stderr();
             courier::run(&courier::Settings::default()).map_err(Failure::failed)?;
+        }
+        Command::Accounts { number, .. } => {
+            log_to_stderr();
+            let done = number.map_or_else(warden::accounts::release, warden::accounts::run_hand);
+            done.map_err(Failure::failed)?;
         }
         Command::Enroll(arguments) => enroll::run(&arguments.into())?,
         Command::Arm(arguments) => {

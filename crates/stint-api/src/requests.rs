@@ -23,6 +23,9 @@ pub struct NewRequest {
     pub class: Option<String>,
     /// SSH key fingerprints that a login must use; any if empty.
     pub credentials: Vec<String>,
+    /// SSH public keys (`TYPE BASE64`) that let into the account which the entitlement makes; empty if it makes none.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// `GET /v1/requests/{id}`: a request. The query `?wait_version=N` answers when `version` is above N, or after 25 s.

@@ -53,6 +53,8 @@ pub(crate) fn answer(
         wrong.compare("window", &window.to_string(), &terms.max_window.0.to_string());
     }
     wrong.compare_sets("credentials", &asked.credentials, terms.credentials.iter().map(Fingerprint::as_str));
+    let account = terms.rights.account.iter();
+    wrong.compare_sets("SSH keys", &asked.keys, account.flat_map(|a| &a.keys).map(String::as_str));
     match asked.not_before {
         Some(from) => wrong.compare("earliest start", &from.to_string(), &terms.not_before.0.to_string()),
         None if terms.not_before.0 > now.saturating_add(CLOCK_DIFFERENCE) => {
@@ -123,6 +125,7 @@ mod tests {
             not_before: None,
             class: Some("routine".into()),
             credentials: vec![],
+            keys: vec![],
         }
     }
 

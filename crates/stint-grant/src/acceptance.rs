@@ -11,7 +11,7 @@ use crate::host_config::Ceiling;
 use crate::ids::{FleetName, GroupName, Principal, Sha256Hex, UserName};
 use crate::review::{ReviewDecision, SignedReview, VerifiedReview};
 use crate::rights::login::Forwarding;
-use crate::rights::{LoginRight, SudoRule};
+use crate::rights::{LoginRight, SudoRule, groups};
 use crate::roster::Roster;
 use crate::strict::document;
 use crate::terms::{CheckedTerms, TermsError};
@@ -64,6 +64,28 @@ pub enum Refusal {
     /// A group out of bounds.
     #[error("it gives group {0}, which this host's ceiling forbids")]
     Group(GroupName),
+    /// A group that amounts to root, in a grant that does not say that it is all of root.
+    #[error("it gives group {group}, which amounts to root ({why}), and does not grant full root")]
+    RootGroup {
+        /// Which.
+        group: GroupName,
+        /// Why it amounts to root.
+        why: String,
+    },
+    /// A group that the host does not have, or that it cannot judge.
+    #[error("it gives group {group}, {why}")]
+    HostGroup {
+        /// Which.
+        group: GroupName,
+        /// What is the matter.
+        why: String,
+    },
+    /// An account for the window, and the host makes none.
+    #[error("it makes account {0}, and this host's ceiling allows no accounts to be made")]
+    NoAccounts(UserName),
+    /// An account of that name is there, and was not made for a grant.
+    #[error("it makes account {0}, which stands already and is not ours")]
+    AccountStands(UserName),
     /// It asks for something that this version cannot enforce and undo.
     #[error("it needs {0}, which this version of stint cannot give: update stint on this host")]
     Unsupported(&'static str),
@@ -75,6 +97,25 @@ pub enum Refusal {
         /// What `host.toml` demands.
         needed: u32,
     },
+}
+
+/// What only the host itself knows of what a grant names.
+pub trait HostFacts {
+    /// Whether a group is there, and whether it amounts to root on this host.
+    fn group(&self, group: &GroupName) -> GroupFact;
+    /// Whether an account of this name is there that was not made for a grant.
+    fn is_foreign(&self, user: &UserName) -> bool;
+}
+
+/// What a host knows of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupFact {
+    /// It is there, and gives what its name says.
+    Plain,
+    /// Whoever is in it has, or can have, root's rights.
+    Root(String),
+    /// It cannot be given: it is not there, or nobody can tell what it gives.
+    Unusable(String),
 }
 
 /// A grant that the host takes.
@@ -100,6 +141,8 @@ pub struct Judge<'a> {
     pub roster: Option<&'a Verified<Roster>>,
     /// All reviews that came with the bundle.
     pub reviews: &'a [SignedReview],
+    /// What the host knows of what is named.
+    pub host: &'a dyn HostFacts,
 }
 
 impl Judge<'_> {
@@ -116,6 +159,10 @@ impl Judge<'_> {
         self.check_window(grant, &terms)?;
         self.check_ceiling(&terms)?;
         let reviewers = self.check_reviews(&terms)?;
+        if memory.is_none() {
+            // Once it is taken, it does not end because the host changes: what is given is checked again whenever it is given.
+            self.check_facts(&terms)?;
+        }
         Ok(AcceptedGrant { grant: grant.clone(), terms, reviewers })
     }
 
@@ -145,6 +192,9 @@ impl Judge<'_> {
         if amounts_to_root(terms) && !self.ceiling.full_root {
             return Err(Refusal::FullRoot);
         }
+        if rights.account.is_some() && !self.ceiling.accounts.allowed {
+            return Err(Refusal::NoAccounts(terms.user.clone()));
+        }
         let accounts = std::iter::once(&terms.user).chain(rights.sudo.iter().map(|rule| &rule.run_as));
         if let Some(account) = accounts.into_iter().find(|a| self.ceiling.forbidden_accounts.contains(a)) {
             return Err(Refusal::Account(account.clone()));
@@ -152,8 +202,32 @@ impl Judge<'_> {
         if let Some(group) = rights.groups.iter().find(|g| self.ceiling.forbidden_groups.contains(g)) {
             return Err(Refusal::Group(group.clone()));
         }
-        if !rights.groups.is_empty() {
-            return Err(Refusal::Unsupported("groups"));
+        if let Some(allowed) = &self.ceiling.allowed_groups
+            && let Some(group) = rights.groups.iter().find(|g| !allowed.contains(g))
+        {
+            return Err(Refusal::Group(group.clone()));
+        }
+        let root = rights.groups.iter().find_map(|g| groups::root_equivalent(g).map(|why| (g, why)));
+        if let Some((group, why)) = root
+            && !rights.is_full_root()
+        {
+            return Err(Refusal::RootGroup { group: group.clone(), why: why.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What the ceiling cannot say: last, so that only what was reviewed makes the host look around.
+    fn check_facts(&self, terms: &CheckedTerms) -> Result<(), Refusal> {
+        if terms.rights.account.is_some() && self.host.is_foreign(&terms.user) {
+            return Err(Refusal::AccountStands(terms.user.clone()));
+        }
+        for group in &terms.rights.groups {
+            match self.host.group(group) {
+                GroupFact::Plain => {}
+                GroupFact::Root(_) if terms.rights.is_full_root() => {}
+                GroupFact::Root(why) => return Err(Refusal::RootGroup { group: group.clone(), why }),
+                GroupFact::Unusable(why) => return Err(Refusal::HostGroup { group: group.clone(), why }),
+            }
         }
         Ok(())
     }
@@ -195,8 +269,15 @@ impl Judge<'_> {
             .iter()
             .filter(|rule| !(rule.is_exact() && free(&|u| u.sudo.as_ref() == Some(*rule))))
             .map(|rule| if rule.amounts_to_root() { needed.sudo.max(needed.root) } else { needed.sudo });
-        let groups = rights.groups.iter().map(|_| needed.group);
-        login.chain(sudo).chain(groups).max().unwrap_or(0)
+        let groups = rights.groups.iter().filter(|group| !free(&|u| u.groups.contains(group))).map(|group| {
+            if groups::root_equivalent(group).is_some() {
+                needed.group.max(needed.root)
+            } else {
+                needed.group
+            }
+        });
+        let account = rights.account.iter().map(|_| needed.account);
+        login.chain(sudo).chain(groups).chain(account).max().unwrap_or(0)
     }
 }
 

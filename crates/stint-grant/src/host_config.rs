@@ -84,10 +84,26 @@ pub struct Ceiling {
     pub reviews: ReviewsNeeded,
     /// Accounts that no grant may be for, nor run commands as.
     pub forbidden_accounts: Vec<UserName>,
+    /// If it is written, the only groups that a grant may give.
+    pub allowed_groups: Option<Vec<GroupName>>,
     /// Groups that no grant may give.
     pub forbidden_groups: Vec<GroupName>,
+    /// Whether accounts may be made, and with which numbers.
+    pub accounts: Accounts,
     /// Exact logins and commands that need no review.
     pub unreviewed: Vec<Unreviewed>,
+}
+
+/// Accounts that exist for a window only.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Accounts {
+    /// Whether any may be made on this host.
+    pub allowed: bool,
+    /// The first number that they may have.
+    pub first_uid: u32,
+    /// The last number that they may have. No number is used twice.
+    pub last_uid: u32,
 }
 
 /// How many signed reviews each kind of right needs.
@@ -102,9 +118,11 @@ pub struct ReviewsNeeded {
     pub root: u32,
     /// A group.
     pub group: u32,
+    /// An account that is made for the window.
+    pub account: u32,
 }
 
-/// A right that needs no review: a login by an account, or one exact sudo rule.
+/// A right that needs no review: a login by an account, one exact sudo rule, or some groups.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unreviewed {
@@ -116,6 +134,9 @@ pub struct Unreviewed {
     /// One exact sudo rule, written as in a grant. TOML has no null, so a rule without a digest leaves it out.
     #[serde(default, deserialize_with = "exact_rule")]
     pub sudo: Option<SudoRule>,
+    /// Groups, each by its name.
+    #[serde(default)]
+    pub groups: Vec<GroupName>,
 }
 
 impl Default for Managed {
@@ -142,14 +163,22 @@ impl Default for Ceiling {
             full_root: false,
             reviews: ReviewsNeeded::default(),
             forbidden_accounts: Vec::new(),
+            allowed_groups: None,
             forbidden_groups: Vec::new(),
+            accounts: Accounts::default(),
             unreviewed: Vec::new(),
         }
     }
 }
+impl Default for Accounts {
+    fn default() -> Self {
+        // Below 60000, where useradd's own range ends and systemd's begin.
+        Self { allowed: false, first_uid: 50_000, last_uid: 59_999 }
+    }
+}
 impl Default for ReviewsNeeded {
     fn default() -> Self {
-        Self { login: 1, sudo: 1, root: 1, group: 1 }
+        Self { login: 1, sudo: 1, root: 1, group: 1, account: 1 }
     }
 }
 
@@ -201,11 +230,36 @@ impl HostConfig {
         if let Some(message) = self.residue.mistake() {
             return Some(message);
         }
-        let idle = self.ceiling.unreviewed.iter().find(|u| !u.login && u.sudo.is_none())?;
+        if let Some(mistake) = self.mistake_in_accounts() {
+            return Some(mistake);
+        }
+        let idle =
+            self.ceiling.unreviewed.iter().find(|u| !u.login && u.sudo.is_none() && u.groups.is_empty())?;
         Some(format!(
-            "ceiling.unreviewed for {} frees nothing: add `login = true` or a `sudo` rule",
+            "ceiling.unreviewed for {} frees nothing: add `login = true`, a `sudo` rule or `groups`",
             idle.user
         ))
+    }
+
+    /// An account that is made for a window must be a managed one.
+    fn mistake_in_accounts(&self) -> Option<String> {
+        let Accounts { allowed, first_uid, last_uid } = self.ceiling.accounts;
+        let range = first_uid..=last_uid;
+        // Where none is made, the range that nobody wrote may not keep the host from being managed otherwise.
+        let managed = if allowed { self.managed.first_uid } else { 0 };
+        if range.is_empty() || first_uid < managed.max(1000) || last_uid >= 60_000 {
+            return Some(
+                "ceiling.accounts: first_uid and last_uid must be managed numbers from 1000 up, below 60000"
+                    .to_owned(),
+            );
+        }
+        if !allowed {
+            return None;
+        }
+        let only = self.managed.only.iter().map(|only| only.uid);
+        let spared = self.managed.exempt_uids.iter().copied().chain(self.managed.break_glass_uid).chain(only);
+        let spared = spared.into_iter().find(|uid| range.contains(uid))?;
+        Some(format!("ceiling.accounts: uid {spared} is in its range, and is not managed like the others"))
     }
 
     /// Whether logins and commands of an account through a PAM service need a grant.

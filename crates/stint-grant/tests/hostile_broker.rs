@@ -252,16 +252,17 @@ fn forbidden_accounts_are_refused_as_user_and_as_target() {
 #[test]
 fn what_this_version_cannot_undo_is_refused() {
     let mut world = World::new();
-    world.terms.rights.groups = vec![id("adm")];
+    world.terms.idle_limit = Some(Seconds(300));
     let refused = world.judge(&world.grant(), &[world.approval()], &Ceiling::default());
-    assert_eq!(refused.unwrap_err(), Refusal::Unsupported("groups"));
+    assert_eq!(refused.unwrap_err(), Refusal::Unsupported("an idle limit"));
 }
 
 #[test]
 fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
     let mut world = World::new();
     world.terms.rights.login = None;
-    let unreviewed = vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()) }];
+    let unreviewed =
+        vec![Unreviewed { user: id("alice"), login: false, sudo: Some(restart_nginx()), groups: vec![] }];
     let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
     world.judge(&world.grant(), &[], &ceiling).unwrap();
     world.terms.rights.sudo[0].noexec = false;
@@ -272,7 +273,7 @@ fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
 fn a_login_that_the_host_frees_from_reviews_is_free_without_forwarding_only() {
     let mut world = World::new();
     world.terms.rights.sudo.clear();
-    let unreviewed = vec![Unreviewed { user: id("alice"), login: true, sudo: None }];
+    let unreviewed = vec![Unreviewed { user: id("alice"), login: true, sudo: None, groups: vec![] }];
     let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
     world.judge(&world.grant(), &[], &ceiling).unwrap();
     let changes: [fn(&mut Forwarding); 3] = [|f| f.port = true, |f| f.agent = true, |f| f.x11 = true];
@@ -296,6 +297,7 @@ fn without_a_roster_no_review_counts() {
         ceiling: &ceiling,
         roster: None,
         reviews: &reviews,
+        host: &AnyGroup,
     };
     assert_eq!(judge.judge(&id("alice"), &world.grant(), None).unwrap_err(), none(1));
 }

@@ -277,6 +277,7 @@ fn a_grant_for_the_root_account_itself_is_full_root() {
             ceiling,
             roster: Some(&roster),
             reviews: &reviews,
+            host: &AnyGroup,
         };
         judge.judge(&id("root"), &world.grant(), None)
     };
@@ -296,7 +297,12 @@ fn a_rule_that_leaves_the_caller_a_choice_never_comes_without_a_review() {
         world.terms.rights.sudo = vec![rule.clone()];
         let ceiling = Ceiling {
             full_root: true,
-            unreviewed: vec![Unreviewed { user: id("alice"), login: false, sudo: Some(rule) }],
+            unreviewed: vec![Unreviewed {
+                user: id("alice"),
+                login: false,
+                sudo: Some(rule),
+                groups: vec![],
+            }],
             ..Ceiling::default()
         };
         let refused = world.judge(&world.grant(), &[], &ceiling).unwrap_err();

@@ -120,7 +120,7 @@ fn all_takes_no_digest_and_a_login_only_known_services() {
 
 #[test]
 fn a_right_to_nothing_is_refused() {
-    let nothing = Rights { login: None, sudo: vec![], groups: vec![] };
+    let nothing = Rights { login: None, sudo: vec![], groups: vec![], account: None };
     assert_eq!(nothing.check(), Err(RightError::Empty));
     assert_eq!(Rights { groups: vec![id("adm")], ..nothing }.check(), Ok(()));
 }

@@ -45,7 +45,8 @@ impl E2eError {
         move |source| Self::File { path, source }
     }
 
-    pub(crate) fn answer(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
+    /// An answer that is not as it must be.
+    pub fn answer(what: impl Into<String>, why: impl std::fmt::Display) -> Self {
         Self::Answer { what: what.into(), why: why.to_string() }
     }
 }

@@ -58,6 +58,8 @@ fn folders_and_the_account_have_the_owners_and_modes_of_the_contract() -> Tested
         "etc/stint/host.toml root:root 644\n\
          run/stint root:root 755\n\
          var/lib/stint root:root 755\n\
+         var/lib/stint/accounts root:root 700\n\
+         var/lib/stint/archive root:root 700\n\
          var/lib/stint/courier stint:stint 700\n\
          var/lib/stint/gate root:root 755\n\
          var/lib/stint/journal root:root 700\n\

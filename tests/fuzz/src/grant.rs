@@ -134,7 +134,7 @@ fn terms_document() -> Terms {
         class: Class::Routine,
         reason: "OPS-12 certificate rollover".into(),
         ticket: Some("OPS-12".into()),
-        rights: Rights { login: Some(login), sudo: vec![sudo, all], groups: vec![] },
+        rights: Rights { login: Some(login), sudo: vec![sudo, all], groups: vec![], account: None },
         credentials: vec![],
         not_before: at(-300),
         claim_by: at(300),

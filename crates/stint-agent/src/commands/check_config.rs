@@ -55,8 +55,8 @@ fn summary(config: &HostConfig) -> String {
     line(
         "signed reviews needed",
         format!(
-            "login {}, sudo {}, root {}, group {}",
-            reviews.login, reviews.sudo, reviews.root, reviews.group
+            "login {}, sudo {}, root {}, group {}, account {}",
+            reviews.login, reviews.sudo, reviews.root, reviews.group, reviews.account
         ),
     );
     let residue = &config.residue;
@@ -73,6 +73,14 @@ fn summary(config: &HostConfig) -> String {
     if !residue.watch.is_empty() {
         line("watched beside", list(&residue.watch));
     }
+    let allowed = config.ceiling.allowed_groups.as_ref();
+    line(
+        "groups that may be given",
+        allowed.map_or("any that is not root's".to_owned(), |groups| list(groups)),
+    );
+    let accounts = &config.ceiling.accounts;
+    let range = format!("may be made, uid {} to {}", accounts.first_uid, accounts.last_uid);
+    line("accounts for a window", if accounts.allowed { range } else { "are never made".to_owned() });
     text
 }
 

@@ -28,11 +28,14 @@ pub(super) struct Changed {
     pub(super) module: bool,
     /// A session's group has become empty, or is not any more.
     pub(super) sessions: bool,
+    /// The host's groups, or the answer to an order of ours.
+    pub(super) groups: bool,
 }
 
 impl Changed {
     /// After a gap nothing is known: everything may have changed.
-    pub(super) const EVERYTHING: Self = Self { config: true, drop_ins: true, module: true, sessions: true };
+    pub(super) const EVERYTHING: Self =
+        Self { config: true, drop_ins: true, module: true, sessions: true, groups: true };
 
     /// Whether it can wait a little: sessions end by the dozen.
     pub(super) fn can_wait(self) -> bool {
@@ -49,6 +52,7 @@ impl Changed {
             drop_ins: self.drop_ins || other.drop_ins,
             module: self.module || other.module,
             sessions: self.sessions || other.sessions,
+            groups: self.groups || other.groups,
         }
     }
 }
@@ -66,6 +70,10 @@ enum Kind {
     DropIns,
     /// Where PAM looks for modules.
     Module,
+    /// `/etc`.
+    Etc,
+    /// `/var/lib/stint/accounts`.
+    Accounts,
 }
 
 impl Kind {
@@ -79,6 +87,8 @@ impl Kind {
             Self::DropIns if !name.starts_with('.') && sudoers::is_ours(name) => {
                 Changed { drop_ins: true, ..Changed::default() }
             }
+            Self::Etc if name == "group" => Changed { groups: true, ..Changed::default() },
+            Self::Accounts if name == "answer.json" => Changed { groups: true, ..Changed::default() },
             Self::Module if name == "pam_stint.so" => Changed { module: true, ..Changed::default() },
             _ => Changed::default(),
         }
@@ -121,6 +131,8 @@ impl Changes {
             folder(&paths.state, Kind::Mode),
             folder(&paths.pam, Kind::Pam),
             folder(&paths.sudoers, Kind::DropIns),
+            folder(&paths.host_etc(), Kind::Etc),
+            folder(&paths.accounts(), Kind::Accounts),
         ];
         let mut changes = Self {
             watch: None,
@@ -292,7 +304,7 @@ mod tests {
     fn tree() -> (tempfile::TempDir, Paths) {
         let root = tempfile::tempdir().unwrap();
         let paths = Paths::under(root.path());
-        for folder in [&paths.etc, &paths.state, &paths.pam, &paths.sudoers] {
+        for folder in [&paths.etc, &paths.state, &paths.pam, &paths.sudoers, &paths.accounts()] {
             fs::create_dir_all(folder).unwrap();
         }
         (root, paths)
@@ -320,6 +332,11 @@ mod tests {
         for path in [paths.host_config(), paths.mode(), paths.pam.join("common-account")] {
             files::replace(&path, b"x", 0o644).unwrap();
             assert_eq!(heard(&mut changes).await, config, "{}", path.display());
+        }
+        for path in [paths.host_etc().join("group"), paths.accounts().join("answer.json")] {
+            files::replace(&path, b"x", 0o644).unwrap();
+            let groups = Changed { groups: true, ..Changed::default() };
+            assert_eq!(heard(&mut changes).await, groups, "{}", path.display());
         }
         fs::write(paths.sudoers.join(DROP_IN), b"x").unwrap();
         assert_eq!(heard(&mut changes).await, Changed { drop_ins: true, ..Changed::default() });

@@ -223,6 +223,9 @@ async fn look(warden: &mut Warden, changed: Changed) {
         warden.enforcer.tidy(&mut warden.journal);
         warden.end_on_logout().await;
     }
+    if changed.groups {
+        warden.reconcile_groups(false).await;
+    }
 }
 
 /// Makes everything be as it should, whether or not anything was heard.
@@ -233,6 +236,7 @@ async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);
+    warden.reconcile_groups(true).await;
     warden.reconcile_ssh();
     warden.settle_sshd().await;
     warden.end_on_logout().await;
@@ -248,6 +252,7 @@ fn has_failed(warden: &Warden, changes: &Changes) -> bool {
         || warden.faults.sudo.is_some()
         || warden.faults.ssh.is_some()
         || warden.sshd.is_due()
+        || warden.steward.is_unfinished(warden.in_force())
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
         || changes.is_blind()
@@ -265,6 +270,9 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
     if warden.faults.sudo.is_some() {
         warden.read_clocks();
         warden.reconcile_drop_ins();
+    }
+    if warden.steward.is_unfinished(warden.in_force()) {
+        warden.reconcile_groups(false).await;
     }
     if warden.faults.ssh.is_some() || warden.sshd.is_due() {
         warden.read_clocks();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use stint_api::hosts::HostUpdate;
-use stint_grant::acceptance::{AcceptedGrant, Judge, Refusal};
+use stint_grant::acceptance::{AcceptedGrant, HostFacts, Judge, Refusal};
 use stint_grant::bundle::{self, BundleError, Grant, Head, HostIdentity, Pulse, PulseError, VerifiedShard};
 use stint_grant::dsse::Verified;
 use stint_grant::host_config::HostConfig;
@@ -39,6 +39,8 @@ pub(crate) struct Knowledge<'a> {
     pub(crate) memory: &'a Memory,
     /// The host's own rules.
     pub(crate) config: &'a HostConfig,
+    /// What the host knows of what a grant names.
+    pub(crate) host: &'a dyn HostFacts,
 }
 
 /// What the host will hold once the plan is carried out.
@@ -392,6 +394,7 @@ impl Judging<'_> {
             ceiling: &self.known.config.ceiling,
             roster: self.roster,
             reviews,
+            host: self.known.host,
         };
         match judge.judge(&shard.user, grant, self.known.memory.of(&grant.id)) {
             Ok(accepted) => Verdict::Accepted(Box::new(accepted)),

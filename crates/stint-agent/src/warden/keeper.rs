@@ -15,6 +15,7 @@ use stint_grant::root;
 use stint_grant::time::{ClockReading, UnixTime};
 use stint_log::record::{Ending, Event};
 
+use super::accounts::Facts;
 use super::gate::{Gate, Look};
 use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
@@ -42,6 +43,7 @@ pub(crate) struct Keeper {
     /// The stored bundle could not be judged yet, as when the clock is behind.
     unjudged: bool,
     fault: Option<String>,
+    facts: Facts,
 }
 
 /// What the disk lacks of what is in force.
@@ -90,6 +92,7 @@ impl Keeper {
             unwritten: Unwritten::default(),
             unjudged: false,
             fault: None,
+            facts: Facts::of(paths),
         };
         keeper.begin_anew_if_enrolled_anew(recorder);
         keeper.reload(reading, recorder)?;
@@ -197,6 +200,7 @@ impl Keeper {
             state: &self.state,
             memory: &self.memory,
             config: &self.config,
+            host: &self.facts,
         }
     }
 
@@ -247,6 +251,17 @@ impl Keeper {
         self.plan = Some(plan);
         self.unwritten.generation |= !same;
         (self.unwritten.state, self.unwritten.current) = (true, true);
+        self.settle(reading, recorder)
+    }
+
+    /// Ends a grant on this host for a cause that only the host knows.
+    pub(crate) fn withdraw(
+        &mut self,
+        grant: &GrantId,
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Change {
+        self.end(grant, Ending::Withdrawn, recorder);
         self.settle(reading, recorder)
     }
 

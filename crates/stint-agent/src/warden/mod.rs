@@ -6,15 +6,17 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`systemd`];
-//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`systemd`];
+//! - [`warden`], [`follow`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
+pub(crate) mod accounts;
 mod changes;
 mod clients;
 pub(crate) mod config;
 mod event_loop;
 pub(crate) mod files;
+mod follow;
 mod gate;
 mod intake;
 mod keeper;
@@ -25,6 +27,7 @@ mod memory;
 pub(crate) mod paths;
 mod report;
 pub(crate) mod residue;
+mod run;
 mod sessions;
 mod sockets;
 pub(crate) mod ssh;

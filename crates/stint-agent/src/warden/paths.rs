@@ -38,6 +38,26 @@ impl Paths {
             passwd: root.join("etc/passwd"),
         }
     }
+    /// The host's own files: `/etc`.
+    pub(crate) fn host_etc(&self) -> PathBuf {
+        self.etc.parent().unwrap_or(Path::new("/etc")).to_owned()
+    }
+    /// The root of all: `/`.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.host_etc().parent().unwrap_or(Path::new("/")).to_owned()
+    }
+    /// What is ours in the host's groups and accounts.
+    pub(crate) fn accounts_ledger(&self) -> PathBuf {
+        self.warden().join("accounts.json")
+    }
+    /// Homes of accounts that are over.
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.state.join("archive")
+    }
+    /// Where the warden says what is to be changed in `/etc`, and hears what was.
+    pub(crate) fn accounts(&self) -> PathBuf {
+        self.state.join("accounts")
+    }
     /// What only the warden reads.
     pub(crate) fn warden(&self) -> PathBuf {
         self.state.join("warden")

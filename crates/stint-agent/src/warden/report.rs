@@ -84,6 +84,7 @@ fn of(warden: &Warden) -> Status {
         .flatten()
         .cloned()
         .chain(warden.keeper.fault().map(str::to_owned))
+        .chain(warden.steward.fault().map(str::to_owned))
         .collect(),
         journal,
     }

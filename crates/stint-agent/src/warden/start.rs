@@ -7,6 +7,7 @@ use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
 use stint_log::record::Event;
 
+use super::accounts::Steward;
 use super::config;
 use super::event_loop;
 use super::keeper::Keeper;
@@ -92,6 +93,7 @@ pub(super) async fn start(
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
         desk: Desk::open(&paths),
+        steward: Steward::open(&paths),
         faults: Faults { machine: other_machine(&trust, machine), ..Faults::default() },
         paths,
         trust,
@@ -123,6 +125,7 @@ pub(super) async fn start(
     let at = warden.moment(&reading);
     let mut recorder = Holding { journal: &mut warden.journal, drafts: &mut warden.desk.drafts };
     warden.enforcer.adopt(warden.keeper.live(), at, &mut recorder).await;
+    warden.reconcile_groups(true).await;
     warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.
     let _ = warden.commit();

@@ -14,6 +14,7 @@ use stint_grant::time::{ClockReading, Seconds};
 use stint_log::record::{Event, Mode, Verdict};
 use tokio::sync::mpsc;
 
+use super::accounts::Steward;
 use super::config;
 use super::gate::Look;
 use super::intake::IntakeError;
@@ -23,7 +24,7 @@ use super::logins::Login;
 use super::paths::Paths;
 use super::residue::{Desk, Holding, Turn};
 use super::sessions::{Enforcer, Moment};
-use super::ssh::{self, Sshd};
+use super::ssh::Sshd;
 use super::status::CourierStatus;
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
@@ -42,6 +43,7 @@ pub(super) struct Warden {
     pub(super) identity: SigningKey,
     pub(super) keeper: Keeper,
     pub(super) enforcer: Enforcer,
+    pub(super) steward: Steward,
     pub(super) journal: Journal,
     pub(super) desk: Desk,
     pub(super) drop_in_refusals: Refusals,
@@ -98,6 +100,11 @@ pub(super) struct Faults {
 }
 
 impl Warden {
+    /// The grants by which the host's files are made: none in observe mode.
+    pub(super) fn in_force(&self) -> &[LiveGrant] {
+        if self.enforces() { self.keeper.live() } else { &[] }
+    }
+
     /// Whether verdicts are enforced here, or only recorded.
     pub(super) fn enforces(&self) -> bool {
         self.mode == Mode::Enforce
@@ -227,49 +234,10 @@ impl Warden {
         if change.live_changed && self.enforces() {
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
         }
-        self.settle_sshd().await;
-    }
-
-    /// Makes what sshd reads equal to the live grants.
-    pub(super) fn reconcile_ssh(&mut self) {
-        let passwd = std::fs::read_to_string(&self.paths.passwd).unwrap_or_default();
-        let enforces = self.enforces();
-        let facts = ssh::Facts {
-            live: self.keeper.live(),
-            root: self.keeper.plan().map(|plan| &*plan.root.0),
-            host: &self.keeper.me().host,
-            config: self.keeper.config(),
-            passwd: &passwd,
-            enforces,
-        };
-        self.faults.ssh = match ssh::reconcile(&self.paths.state, &facts, &mut self.journal) {
-            Ok(changed) => {
-                // Without the file that includes it, sshd has nothing to read anew.
-                if changed && ssh::drop_in(&self.paths.ssh).exists() {
-                    self.sshd.has_changed();
-                }
-                None
-            }
-            Err(error) => {
-                tracing::error!(%error, "trying again");
-                Some(error.to_string())
-            }
-        };
-        let has_sshd = self.paths.ssh.join("sshd_config").exists();
-        let unread = enforces && has_sshd && !ssh::drop_in(&self.paths.ssh).exists();
-        self.faults.sshd = unread.then(|| {
-            "sshd does not know of the grants: it takes no certificate, and logins may forward what sshd_config lets them. \
-             Run `stintd arm` again"
-                .to_owned()
-        });
-    }
-
-    /// Has sshd read what changed for it. What ends is ended before: this waits for another.
-    pub(super) async fn settle_sshd(&mut self) {
-        if let Err(error) = self.sshd.settle().await {
-            tracing::error!(%error, "sshd was not told to read its configuration anew; trying again");
-            self.faults.ssh.get_or_insert_with(|| format!("sshd goes by an older configuration: {error}"));
+        if change.live_changed || !change.ended.is_empty() {
+            self.reconcile_groups(false).await;
         }
+        self.settle_sshd().await;
     }
 
     /// Makes the drop-ins equal to the live grants. In observe mode, and while PAM does not ask the module, there are none.
@@ -368,6 +336,9 @@ impl Warden {
         let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
         self.enforcer.tick(time::boottime_ms(), &mut recorder).await;
         self.end_on_logout().await;
+        if self.steward.is_unfinished(self.in_force()) {
+            self.reconcile_groups(false).await;
+        }
     }
 
     /// The logins whose end may be the end of a grant.
@@ -484,6 +455,7 @@ impl Warden {
         self.take_posture().await;
         self.reconcile_drop_ins();
         self.reconcile_ssh();
+        self.reconcile_groups(false).await;
         if begins_to_enforce {
             let at = self.moment(&reading);
             let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
@@ -546,6 +518,7 @@ impl Warden {
             && self.faults.sudo.is_none()
             && self.faults.ssh.is_none()
             && !self.sshd.is_due()
+            && self.steward.is_settled()
             && self.commit().is_ok()
         {
             if let Some(envelope) = self.acknowledgement() {

@@ -9,7 +9,7 @@ use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{EntitlementName, GroupName, HostName, Principal, Sha256Hex, UserName};
 use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
-use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
+use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule, groups};
 use stint_grant::terms::MIN_IDLE;
 use stint_grant::time::Seconds;
 use toml::Spanned;
@@ -29,6 +29,7 @@ struct File {
     sudo: Vec<Spanned<Sudo>>,
     full_root: Option<Spanned<bool>>,
     groups: Option<Spanned<Vec<GroupName>>>,
+    account: Option<Spanned<Account>>,
     max_window: Spanned<Length>,
     max_extension: Option<Spanned<Length>>,
     claim_within: Option<Spanned<Length>>,
@@ -54,6 +55,28 @@ struct Login {
     #[serde(default)]
     origins: Vec<IpNet>,
     forwarding: Option<Spanned<Forwards>>,
+}
+
+/// An account that exists for the window only.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    #[serde(default = "own_name")]
+    name: String,
+    #[serde(default = "a_shell")]
+    shell: String,
+    #[serde(default = "removed")]
+    home: HomeEnd,
+}
+
+fn own_name() -> String {
+    format!("{}-tmp", super::REQUESTER)
+}
+fn a_shell() -> String {
+    "/bin/bash".to_owned()
+}
+fn removed() -> HomeEnd {
+    HomeEnd::Remove
 }
 
 fn ssh_only() -> Vec<String> {
@@ -133,6 +156,7 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         description: description.clone(),
         hosts: selector(&place, &file.hosts)?,
         rights: rights(&place, &file)?,
+        account_name: account_name(&place, file.account.as_ref())?,
         max_window: file.max_window.get_ref().0,
         max_extension: length(&file.max_extension, Seconds(0)),
         claim_within: length(&file.claim_within, DEFAULT_CLAIM),
@@ -149,10 +173,6 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
 
 /// What the format knows and no host of this release enforces: refused here with the cause, not at the first login.
 fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<(), FileError> {
-    if let Some(groups) = file.groups.as_ref().filter(|g| !g.get_ref().is_empty()) {
-        let message = "groups: hosts of this release refuse grants with groups: leave it out, and name the commands in [[sudo]]";
-        return Err(place.wrong(groups, message));
-    }
     // Only sshd forwards anything.
     let without_ssh = |login: &Login| !login.services.iter().any(|service| service == "sshd");
     let login = file.login.as_ref().map(Spanned::get_ref).filter(|login| without_ssh(login));
@@ -258,13 +278,44 @@ fn rights(place: &Place<'_>, file: &File) -> Result<Rights, FileError> {
         LoginRight { services: services.clone(), origins: origins.clone(), forwarding }
     });
     if let (Some(right), Some(at)) = (&login, &file.login) {
-        let alone = Rights { login: Some(right.clone()), sudo: Vec::new(), groups: Vec::new() };
+        let alone =
+            Rights { login: Some(right.clone()), sudo: Vec::new(), groups: Vec::new(), account: None };
         let known = stint_grant::rights::login::LOGIN_SERVICES.join(", ");
         alone.check().map_err(|e| place.wrong(at, format!("{e}: write some of {known}")))?;
     }
-    let rights = Rights { login, sudo, groups: Vec::new() };
+    let groups = file.groups.as_ref().map(|g| g.get_ref().clone()).unwrap_or_default();
+    let account = file.account.as_ref().map(|account| {
+        let Account { shell, home, .. } = account.get_ref();
+        AccountRight { shell: shell.clone(), home: *home, keys: Vec::new() }
+    });
+    let rights = Rights { login, sudo, groups, account };
+    if let (Some(at), false) = (&file.groups, rights.is_full_root()) {
+        let root = rights.groups.iter().find_map(|g| groups::root_equivalent(g).map(|why| (g, why)));
+        if let Some((group, why)) = root {
+            let message = format!(
+                "groups: {group} amounts to root ({why}): leave it out, or write full_root = true, which says what it is"
+            );
+            return Err(place.wrong(at, message));
+        }
+    }
     rights.check().map_err(|e| place.wrong(&file.name, e.to_string()))?;
     Ok(rights)
+}
+
+/// The pattern of the account's name. Each requester gets their own: what is done in it must be somebody's.
+fn account_name(place: &Place<'_>, account: Option<&Spanned<Account>>) -> Result<Option<String>, FileError> {
+    let Some(at) = account else { return Ok(None) };
+    let name = &at.get_ref().name;
+    let example = name.replacen(super::REQUESTER, "alice", 1);
+    let holds = name.contains(super::REQUESTER) && example != "alice" && UserName::new(example).is_ok();
+    if !holds {
+        let message = format!(
+            "account: name {name:?}: write {0:?} for the requester's own account and something beside it, such as \"{0}-tmp\"",
+            super::REQUESTER
+        );
+        return Err(place.wrong(at, message));
+    }
+    Ok(Some(name.clone()))
 }
 
 fn sudo_rule(place: &Place<'_>, rule: &Spanned<Sudo>) -> Result<SudoRule, FileError> {
@@ -291,7 +342,7 @@ fn sudo_rule(place: &Place<'_>, rule: &Spanned<Sudo>) -> Result<SudoRule, FileEr
     let program = Program { path: command.get_ref().clone(), arguments: exact };
     let made =
         SudoRule { run_as, command: Command::Program(program), digest: digest.clone(), noexec: *noexec };
-    let alone = Rights { login: None, sudo: vec![made.clone()], groups: Vec::new() };
+    let alone = Rights { login: None, sudo: vec![made.clone()], groups: Vec::new(), account: None };
     alone.check().map_err(|e| place.wrong(command, e.to_string()))?;
     Ok(made)
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
-use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
+use stint_grant::rights::{AccountRight, Arguments, Command, LoginRight, Rights, SudoRule};
 use stint_grant::terms::Terms;
 use stint_grant::time::Seconds;
 
@@ -86,7 +86,7 @@ pub fn judge(
     if !entitlement.requesters.include(terms.principal.as_str(), holder.roles) {
         return Err(Cause::Requester { person: person(), entitlement: name() });
     }
-    if holder.account != terms.user.as_str() {
+    if entitlement.account_of(holder.account) != terms.user.as_str() {
         return Err(Cause::Account(person()));
     }
     let covered = |host: &str| hosts.get(host).is_some_and(|labels| entitlement.hosts.covers(host, labels));
@@ -120,6 +120,16 @@ fn allows(now: &Rights, then: &Rights) -> bool {
     login.is_none_or(|then| now.login.as_ref().is_some_and(|now| allows_login(now, then)))
         && then.sudo.iter().all(|then| now.sudo.iter().any(|now| allows_rule(now, then)))
         && then.groups.iter().all(|group| now.groups.contains(group))
+        && allows_account(now.account.as_ref(), then.account.as_ref())
+}
+
+/// An account that is made for the window is another right than a login to one that stands: neither is more than the other.
+fn allows_account(now: Option<&AccountRight>, then: Option<&AccountRight>) -> bool {
+    match (now, then) {
+        (None, None) => true,
+        (Some(now), Some(then)) => now.shell == then.shell && now.home == then.home,
+        _ => false,
+    }
 }
 
 fn allows_login(now: &LoginRight, then: &LoginRight) -> bool {
@@ -152,6 +162,7 @@ fn allows_program(now: &Program, then: &Program) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
+    use stint_grant::rights::HomeEnd;
     use stint_grant::terms::Class;
     use stint_grant::time::UnixTime;
 
@@ -186,7 +197,9 @@ mod tests {
                 login: Some(LoginRight { services: vec!["sshd".to_owned()], origins, forwarding }),
                 sudo: vec![rule(restart())],
                 groups: vec!["adm".parse().unwrap()],
+                account: None,
             },
+            account_name: None,
             max_window: Seconds(3600),
             max_extension: Seconds(600),
             claim_within: Seconds(7200),
@@ -196,6 +209,10 @@ mod tests {
             reviews: 1,
             requesters: Requesters { names: BTreeSet::new(), roles: vec![Role::Requester] },
         }
+    }
+
+    fn account() -> AccountRight {
+        AccountRight { shell: "/bin/sh".to_owned(), home: HomeEnd::Remove, keys: Vec::new() }
     }
 
     /// As they are made for a request of all that the entitlement allows.
@@ -267,7 +284,7 @@ mod tests {
     #[test]
     fn what_the_catalog_allows_no_longer_does_not_stand() {
         type Change = fn(&mut Entitlement);
-        let less: [(&str, Change); 21] = [
+        let less: [(&str, Change); 23] = [
             ("gone", |e| e.name = "other".parse().unwrap()),
             ("may not request", |e| e.requesters.roles = vec![Role::Administrator]),
             ("does not cover web-01", |e| e.hosts.labels = [("role".to_owned(), "db".to_owned())].into()),
@@ -281,6 +298,8 @@ mod tests {
             ("rights", |e| e.rights.sudo[0].noexec = true),
             ("rights", |e| e.rights.sudo[0].digest = Some(stint_grant::ids::Sha256Hex::of(b"x"))),
             ("rights", |e| e.rights.groups.clear()),
+            ("rights", |e| e.rights.account = Some(account())),
+            ("another account", |e| e.account_name = Some("{user}-tmp".to_owned())),
             ("limits", |e| e.max_window = Seconds(3599)),
             ("limits", |e| e.max_extension = Seconds(0)),
             ("limits", |e| e.claim_within = Seconds(7199)),
@@ -295,6 +314,18 @@ mod tests {
             change(&mut entitlement);
             let cause = by(entitlement, Some(alice())).expect_err(words).to_string();
             assert!(cause.contains(words), "{cause}");
+        }
+    }
+
+    #[test]
+    fn an_account_for_the_window_stands_with_whatever_keys_and_not_with_another_shell_or_home() {
+        let with = |account: Option<AccountRight>| Rights { account, ..entitlement().rights };
+        let keyed = AccountRight { keys: vec!["ssh-ed25519 AAAA".to_owned()], ..account() };
+        assert!(allows(&with(Some(account())), &with(Some(keyed))));
+        let shell = AccountRight { shell: "/bin/zsh".to_owned(), ..account() };
+        let home = AccountRight { home: HomeEnd::Keep, ..account() };
+        for then in [Some(shell), Some(home), None] {
+            assert!(!allows(&with(Some(account())), &with(then.clone())), "{then:?}");
         }
     }
 

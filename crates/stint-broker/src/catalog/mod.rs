@@ -19,6 +19,9 @@ use crate::identity::Role;
 pub use load::load;
 pub use rejudge::rejudge;
 
+/// Stands for the requester's own account in the name of one that is made for a window.
+pub(crate) const REQUESTER: &str = "{user}";
+
 /// All entitlements.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
@@ -39,6 +42,8 @@ pub struct Entitlement {
     pub hosts: Selector,
     /// What.
     pub rights: Rights,
+    /// The name of the account that exists for the window only, with [`REQUESTER`] for the requester's own.
+    pub account_name: Option<String>,
     /// The longest window.
     pub max_window: Seconds,
     /// The most that extensions may add.
@@ -92,6 +97,10 @@ impl Requesters {
 }
 
 impl Entitlement {
+    /// The account on the hosts that a person's grant is for.
+    pub fn account_of(&self, own: &str) -> String {
+        self.account_name.as_ref().map_or_else(|| own.to_owned(), |name| name.replacen(REQUESTER, own, 1))
+    }
     /// What it allows, a line for each right.
     pub fn allows(&self) -> Vec<String> {
         let login = self.rights.login.iter().map(|login| {
@@ -111,6 +120,10 @@ impl Entitlement {
         });
         let sudo = self.rights.sudo.iter().map(|rule| format!("sudo {rule}"));
         let groups = self.rights.groups.iter().map(|group| format!("group {group}"));
-        login.chain(sudo).chain(groups).collect()
+        let account = self.rights.account.iter().map(|account| {
+            let (name, home) = (self.account_name.as_deref().unwrap_or_default(), account.home.word());
+            format!("an account of its own, {name}, with {} (home: {home} at the end)", account.shell)
+        });
+        login.chain(sudo).chain(groups).chain(account).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use stint_api::requests::NewRequest;
 use stint_grant::ids::{Fingerprint, FleetName, GrantId, HostName, Principal, UserName};
+use stint_grant::rights::Rights;
 use stint_grant::terms::{CheckedTerms, Class, Terms, TermsError};
 use stint_grant::time::{Seconds, UnixTime};
 
@@ -45,7 +46,7 @@ pub fn terms(asking: Asking<'_>, asked: &NewRequest) -> Outcome<(String, Checked
         class: class(asked.class.as_deref())?,
         reason: asked.reason.clone(),
         ticket: asked.ticket.clone(),
-        rights: entitlement.rights.clone(),
+        rights: rights(entitlement, &asked.keys)?,
         credentials: credentials(&asked.credentials)?,
         not_before,
         claim_by: not_before.plus(entitlement.claim_within),
@@ -116,6 +117,25 @@ fn credentials(asked: &[String]) -> Outcome<Vec<Fingerprint>> {
     asked.iter().map(|f| Ok(Fingerprint::new(f.as_str())?)).collect()
 }
 
+/// What the entitlement allows, with the requester's keys for the account that is made.
+fn rights(entitlement: &Entitlement, keys: &[String]) -> Outcome<Rights> {
+    let mut rights = entitlement.rights.clone();
+    match &mut rights.account {
+        Some(account) => account.keys = keys.to_vec(),
+        None if !keys.is_empty() => {
+            return Err(Problem::bad_input(
+                format!("{} makes no account: nobody needs an SSH key for one", entitlement.name),
+                "leave out --ssh-key; --credential names the keys that a login must use",
+            ));
+        }
+        None => {}
+    }
+    rights.check().map_err(|e| {
+        Problem::bad_input(e.to_string(), "give the public key as its .pub file has it: type and base64")
+    })?;
+    Ok(rights)
+}
+
 fn window(asked: Option<u64>, entitlement: &Entitlement) -> Outcome<Seconds> {
     let longest = entitlement.max_window;
     match asked.map(Seconds) {
@@ -133,7 +153,7 @@ fn window(asked: Option<u64>, entitlement: &Entitlement) -> Outcome<Seconds> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use stint_grant::rights::{Command, Rights, SudoRule};
+    use stint_grant::rights::{Command, SudoRule};
 
     use super::*;
     use crate::catalog::{Requesters, Selector};
@@ -147,7 +167,8 @@ mod tests {
             name: "root".parse().unwrap(),
             description: "all".to_owned(),
             hosts: Selector::default(),
-            rights: Rights { login: None, sudo, groups: Vec::new() },
+            rights: Rights { login: None, sudo, groups: Vec::new(), account: None },
+            account_name: None,
             max_window: Seconds(3600),
             max_extension: Seconds(600),
             claim_within: Seconds(7200),
@@ -169,6 +190,7 @@ mod tests {
             not_before: None,
             class: None,
             credentials: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -196,7 +218,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused_with_the_next_step() {
         type Spoil = fn(&mut NewRequest);
-        let table: [(&str, Spoil); 14] = [
+        let table: [(&str, Spoil); 15] = [
             ("no hosts", |r| r.hosts.clear()),
             ("a host twice", |r| r.hosts.push("web-01".to_owned())),
             ("an odd host", |r| r.hosts[0] = "web 01; rm".to_owned()),
@@ -210,6 +232,7 @@ mod tests {
             ("a long reason", |r| r.reason = "x".repeat(501)),
             ("an escape in the ticket", |r| r.ticket = Some("\u{1b}[2J".to_owned())),
             ("a class of its own", |r| r.class = Some("break_glass".to_owned())),
+            ("a key for no account", |r| r.keys = vec!["ssh-ed25519 AAAA".to_owned()]),
             ("an odd fingerprint", |r| r.credentials = vec!["SHA256:short".to_owned()]),
         ];
         for (what, spoil) in table {

@@ -56,7 +56,7 @@ pub(crate) async fn create(
         fleet: &app.config.fleet,
         id: GrantId::new(random::id())?,
         principal: Principal::new(caller.name.as_str())?,
-        user: UserName::new(caller.account.as_str())?,
+        user: UserName::new(entitlement.account_of(&caller.account))?,
         entitlement,
         now: now.unix(),
     };

@@ -237,6 +237,7 @@ pub(crate) fn ask(entitlement: &str, hosts: &[&str]) -> NewRequest {
         window: Some(600),
         not_before: None,
         class: None,
+        keys: Vec::new(),
         credentials: Vec::new(),
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct CreateArgs {
     /// Only a login with this SSH key counts (`SHA256:...`, as `ssh-keygen -l` prints it); may stand several times.
     #[arg(long = "credential", value_name = "FINGERPRINT")]
     pub(crate) credentials: Vec<String>,
+    /// The public key (a `.pub` file) that lets into an account which is made for the window; may stand several times.
+    #[arg(long = "ssh-key", value_name = "FILE")]
+    pub(crate) ssh_keys: Vec<PathBuf>,
     /// Wait for the reviews, then start the window.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -1,7 +1,10 @@
 //! Asking for access.
 
+use std::path::Path;
+
 use stint_api::client::Filter;
 use stint_api::requests::{NewRequest, RequestView};
+use stint_grant::rights::account::KEY_TYPES;
 use stint_grant::terms::CheckedTerms;
 
 use super::{grant, review};
@@ -47,12 +50,12 @@ pub(super) async fn run(command: RequestCommand, output: Output) -> Outcome {
     }
 }
 
-fn wanted(args: &CreateArgs) -> NewRequest {
+fn wanted(args: &CreateArgs) -> Outcome<NewRequest> {
     let class = match args.class {
         ClassArg::Routine => "routine",
         ClassArg::Incident => "incident",
     };
-    NewRequest {
+    Ok(NewRequest {
         entitlement: args.entitlement.clone(),
         hosts: args.hosts.clone(),
         reason: args.reason.clone(),
@@ -61,13 +64,25 @@ fn wanted(args: &CreateArgs) -> NewRequest {
         not_before: None,
         class: Some(class.to_owned()),
         credentials: args.credentials.clone(),
+        keys: args.ssh_keys.iter().map(|path| public_key(path)).collect::<Outcome<_>>()?,
+    })
+}
+
+/// Type and base64 of a `.pub` file, without its comment.
+fn public_key(path: &Path) -> Outcome<String> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::file(path, &e))?;
+    let mut words = text.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(kind), Some(body)) if KEY_TYPES.contains(&kind) => Ok(format!("{kind} {body}")),
+        _ => Err(Failure::usage(format!("{}: not an SSH public key", path.display()))
+            .next("name the .pub file of your key")),
     }
 }
 
 async fn create(args: CreateArgs, output: Output) -> Outcome {
     let mut session = Session::open().await?;
     let fleet = session.pinned_root().await?.map(|root| root.fleet.clone());
-    let asked = wanted(&args);
+    let asked = wanted(&args)?;
     let request = session.client().request(&asked).await?;
     let terms = check::answer(&asked, session.principal(), fleet.as_ref(), &request, now())?;
     if output == Output::Text {

@@ -80,6 +80,24 @@ fn event_words(event: &Event) -> String {
             format!("sudo rules of grant {} not written ({}): {}", s(grant), s(cause), s(detail))
         }
         Event::DropInRemoved { grant, path } => format!("{} removed (grant {})", s(path), s(grant)),
+        Event::GroupGiven { grant, user, group } => {
+            format!("{} put into group {} (grant {})", s(user), s(group), s(grant))
+        }
+        Event::GroupRefused { grant, user, group, detail } => {
+            format!("{} NOT put into group {} (grant {}): {}", s(user), s(group), s(grant), s(detail))
+        }
+        Event::GroupTakenBack { grant, user, group } => {
+            format!("{} taken out of group {} (grant {})", s(user), s(group), s(grant))
+        }
+        Event::AccountMade { grant, user, uid } => {
+            format!("account {} made with uid {uid} (grant {})", s(user), s(grant))
+        }
+        Event::AccountRefused { grant, user, detail } => {
+            format!("account {} NOT made (grant {}): {}", s(user), s(grant), s(detail))
+        }
+        Event::AccountEnded { grant, user, uid, home } => {
+            format!("account {} with uid {uid} removed, {} (grant {})", s(user), s(home), s(grant))
+        }
         Event::WindowWarned { grant, user, minutes_left } => {
             format!("{} told that {minutes_left} min are left (grant {})", s(user), s(grant))
         }

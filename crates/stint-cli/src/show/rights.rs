@@ -1,7 +1,7 @@
 //! Rights in words, with nothing left out: a reviewer signs for all of it.
 
 use stint_grant::rights::login::Forwarding;
-use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
+use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule};
 
 use super::safe;
 
@@ -84,6 +84,19 @@ pub(crate) fn groups(rights: &Rights) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
+/// The account that is made for the window; no line if none is.
+pub(crate) fn account(rights: &Rights) -> Vec<String> {
+    let Some(AccountRight { shell, home, keys }) = &rights.account else { return Vec::new() };
+    let home = match home {
+        HomeEnd::Remove => "its home is removed at the end",
+        HomeEnd::Archive => "its home is archived for root at the end",
+        HomeEnd::Keep => "its home is left to root at the end",
+    };
+    let made = format!("made for the window, shell {}; {home}", safe(shell));
+    let keys = keys.iter().map(|key| format!("lets in {}", safe(key)));
+    std::iter::once(made).chain(keys).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use stint_grant::rights::sudo::Program;
@@ -92,7 +105,7 @@ mod tests {
 
     fn rights(run_as: &str, command: Command) -> Rights {
         let rule = SudoRule { run_as: run_as.parse().unwrap(), command, digest: None, noexec: false };
-        Rights { login: None, sudo: vec![rule], groups: vec![] }
+        Rights { login: None, sudo: vec![rule], groups: vec![], account: None }
     }
 
     fn program(path: &str, arguments: Arguments) -> Command {
@@ -156,6 +169,19 @@ mod tests {
                 "/bin/x with any arguments, as root; may start no other program; only with SHA-256 {digest}"
             )]
         );
+    }
+
+    #[test]
+    fn an_account_says_what_it_is_like_and_whom_it_lets_in() {
+        let mut rights = rights("root", Command::All);
+        assert!(account(&rights).is_empty());
+        let keys = vec!["ssh-ed25519 AAAA".into()];
+        rights.account = Some(AccountRight { shell: "/bin/bash".into(), home: HomeEnd::Archive, keys });
+        let expected = [
+            "made for the window, shell /bin/bash; its home is archived for root at the end",
+            "lets in ssh-ed25519 AAAA",
+        ];
+        assert_eq!(account(&rights), expected);
     }
 
     #[test]

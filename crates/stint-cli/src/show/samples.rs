@@ -43,6 +43,7 @@ pub(crate) fn terms() -> Terms {
             }),
             sudo: vec![systemctl("restart"), systemctl("reload")],
             groups: vec![],
+            account: None,
         },
         credentials: vec![],
         not_before: UnixTime(NOW),

@@ -28,6 +28,7 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .lines("login", rights::login(&terms.rights))
         .lines("sudo", rights::sudo(&terms.rights))
         .maybe("groups", rights::groups(&terms.rights))
+        .lines("new account", rights::account(&terms.rights))
         .maybe("SSH keys", (!keys.is_empty()).then(|| keys.join(", ")))
         .add("window", duration::words(terms.max_window.0))
         .add("starts", format!("not before {}", when(terms.not_before.0, now)))

@@ -1,8 +1,11 @@
 //! What a grant allows: one file for each kind of right.
 
+pub mod account;
+pub mod groups;
 pub mod login;
 pub mod sudo;
 
+pub use account::{AccountRight, HomeEnd};
 pub use login::LoginRight;
 pub use sudo::{Arguments, Command, SudoRule};
 
@@ -18,6 +21,8 @@ document! {
         pub sudo: Vec<SudoRule>,
         /// Groups for the time of the window.
         pub groups: Vec<GroupName>,
+        /// The account itself, if it exists for the window only.
+        pub account: Option<AccountRight>,
     }
 }
 
@@ -45,6 +50,12 @@ pub enum RightError {
     /// A service that no login can use.
     #[error("login by {0:?}: not a service that stint gates")]
     Service(String),
+    /// A shell or an SSH key that cannot be.
+    #[error("account: {0}")]
+    Account(String),
+    /// A group twice, or too many.
+    #[error("groups: {0}")]
+    Groups(String),
 }
 
 impl Rights {
@@ -55,6 +66,10 @@ impl Rights {
         }
         if let Some(login) = &self.login {
             login.check()?;
+        }
+        groups::check(&self.groups)?;
+        if let Some(account) = &self.account {
+            account.check()?;
         }
         self.sudo.iter().try_for_each(SudoRule::check)
     }

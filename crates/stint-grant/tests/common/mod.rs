@@ -5,7 +5,7 @@
 use ed25519_dalek::SigningKey;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey};
-use stint_grant::acceptance::{AcceptedGrant, GrantMemory, Judge, Refusal};
+use stint_grant::acceptance::{AcceptedGrant, GrantMemory, GroupFact, HostFacts, Judge, Refusal};
 use stint_grant::bundle::{Grant, Head, HostIdentity, Lock, LockTarget, Pulse, Shard};
 use stint_grant::dsse::{self, Verified};
 use stint_grant::gate::{self, Current, GateFault, GateFiles, OpenGate, RefusedGrant, UserHeader};
@@ -79,6 +79,18 @@ pub fn rights() -> Rights {
         }),
         sudo: vec![restart_nginx()],
         groups: vec![],
+        account: None,
+    }
+}
+
+/// A host that has every group, and none that gives more than its name says.
+pub struct AnyGroup;
+impl HostFacts for AnyGroup {
+    fn group(&self, _: &GroupName) -> GroupFact {
+        GroupFact::Plain
+    }
+    fn is_foreign(&self, _: &UserName) -> bool {
+        false
     }
 }
 
@@ -231,7 +243,14 @@ impl World {
         memory: Option<&GrantMemory>,
     ) -> Result<AcceptedGrant, Refusal> {
         let (roster, me) = (self.trusted_roster(), self.me());
-        let judge = Judge { fleet: &id("example"), me: &me, ceiling, roster: Some(&roster), reviews };
+        let judge = Judge {
+            fleet: &id("example"),
+            me: &me,
+            ceiling,
+            roster: Some(&roster),
+            reviews,
+            host: &AnyGroup,
+        };
         judge.judge(&id("alice"), grant, memory)
     }
 }

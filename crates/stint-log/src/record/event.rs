@@ -98,6 +98,20 @@ pub enum Event {
     /// A sudoers drop-in was taken away.
     DropInRemoved { grant: String, path: String },
 
+    /// An account was put into a group.
+    GroupGiven { grant: String, user: String, group: String },
+    /// An account was not put into a group.
+    GroupRefused { grant: String, user: String, group: String, detail: String },
+    /// An account is in a group no more, and no process of its holds it.
+    GroupTakenBack { grant: String, user: String, group: String },
+
+    /// An account was made for a window.
+    AccountMade { grant: String, user: String, uid: u32 },
+    /// An account was not made.
+    AccountRefused { grant: String, user: String, detail: String },
+    /// An account that was made for a window is gone; `home` says in words what became of its home.
+    AccountEnded { grant: String, user: String, uid: u32, home: String },
+
     /// The user was told how much time is left.
     WindowWarned { grant: String, user: String, minutes_left: u32 },
     /// The end of the window moved.
@@ -231,6 +245,12 @@ impl Event {
             Self::DropInWritten { .. } => "drop_in_written",
             Self::DropInRefused { .. } => "drop_in_refused",
             Self::DropInRemoved { .. } => "drop_in_removed",
+            Self::GroupGiven { .. } => "group_given",
+            Self::GroupRefused { .. } => "group_refused",
+            Self::GroupTakenBack { .. } => "group_taken_back",
+            Self::AccountMade { .. } => "account_made",
+            Self::AccountRefused { .. } => "account_refused",
+            Self::AccountEnded { .. } => "account_ended",
             Self::WindowWarned { .. } => "window_warned",
             Self::WindowExtended { .. } => "window_extended",
             Self::WindowEnded { .. } => "window_ended",

@@ -126,6 +126,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
             }),
             sudo: vec![command()],
             groups: Vec::new(),
+            account: None,
         },
         credentials: Vec::new(),
         not_before: UnixTime(0),

@@ -119,6 +119,10 @@ impl Closing {
     pub(super) fn grant(&self) -> &GrantId {
         &self.grant
     }
+    /// Whether it is the end of a grant for this account.
+    pub(super) fn is_of(&self, user: &UserName) -> bool {
+        self.user == *user
+    }
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter()
     }

@@ -7,6 +7,7 @@
 //! - [`ending`]: ask, wait a second and a half (or not), kill, look again until nothing is left, write a receipt;
 //! - [`spool`] takes out what cron and at keep for an account that is ended whole;
 //! - [`scopes`] keeps PID 1's scopes, in which elevations are;
+//! - [`holders`]: what still holds a group that was taken back;
 //! - [`proc`], [`cgroup`] and [`terminal`] read and write the kernel's files; [`units`] those of PID 1.
 //!
 //! PID 1 stands behind all of it: each scope has a limit of its own, so a session ends on time with the warden dead.
@@ -16,6 +17,7 @@ mod book;
 mod cgroup;
 mod ending;
 mod enforcer;
+mod holders;
 mod idle;
 mod limits;
 mod logout;

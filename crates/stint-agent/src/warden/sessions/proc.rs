@@ -24,6 +24,17 @@ pub(super) struct Stat {
     pub(super) started: u64,
 }
 
+/// Whose rights a process has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Credentials {
+    /// Real, effective, saved, of the file system.
+    pub(super) uids: Vec<u32>,
+    /// The same of its groups.
+    pub(super) gids: Vec<u32>,
+    /// Its further groups.
+    pub(super) groups: Vec<u32>,
+}
+
 impl Proc {
     /// Under another root than `/proc`.
     pub(super) fn at(root: impl Into<PathBuf>) -> Self {
@@ -44,6 +55,10 @@ impl Proc {
     /// Its real uid.
     pub(super) fn uid(&self, pid: u32) -> Option<u32> {
         parse_uid(&self.read(pid, "status")?)
+    }
+    /// All its numbers.
+    pub(super) fn credentials(&self, pid: u32) -> Option<Credentials> {
+        Some(parse_credentials(&self.read(pid, "status")?))
     }
     /// Its control group in the unified hierarchy.
     pub(super) fn cgroup(&self, pid: u32) -> Option<String> {
@@ -90,6 +105,14 @@ fn parse_uid(text: &str) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_ascii_whitespace().next()?.parse().ok()
 }
 
+fn parse_credentials(text: &str) -> Credentials {
+    let numbers = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.split_ascii_whitespace().filter_map(|n| n.parse().ok()).collect()
+    };
+    Credentials { uids: numbers("Uid:"), gids: numbers("Gid:"), groups: numbers("Groups:") }
+}
+
 /// The line of the unified hierarchy; others are of cgroup v1.
 fn parse_cgroup(text: &str) -> Option<&str> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
@@ -124,6 +147,14 @@ mod tests {
             Some(1000)
         );
         assert_eq!(parse_uid("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn all_numbers_of_a_process_are_told() {
+        let text = "Name:\tx\nUid:\t1000\t0\t0\t0\nGid:\t5\t6\t7\t8\nGroups:\t4 27 1000 \n";
+        let credentials = parse_credentials(text);
+        assert_eq!((credentials.uids, credentials.gids), (vec![1000, 0, 0, 0], vec![5, 6, 7, 8]));
+        assert_eq!(credentials.groups, [4, 27, 1000]);
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use crate::warden::run::{self, RunError, Said};
 
 use super::render::Dialect;
 
@@ -151,16 +149,6 @@ fn version(text: &str) -> Option<Version> {
     Some(Version(next()?, next()?, next().unwrap_or(0)))
 }
 
-/// What a program said.
-pub(super) struct Said {
-    /// Whether it was content.
-    pub(super) ok: bool,
-    /// Standard output.
-    pub(super) out: String,
-    /// Standard error.
-    pub(super) err: String,
-}
-
 /// Runs one of sudo's tools, with nothing of our environment, and kills it if it does not end.
 pub(super) fn run(program: &Path, arguments: &[&str], file: Option<&Path>) -> Result<Said, Unsupported> {
     run_within(BOUND, program, arguments, file)
@@ -172,35 +160,10 @@ fn run_within(
     arguments: &[&str],
     file: Option<&Path>,
 ) -> Result<Said, Unsupported> {
-    let not_run = |cause: String| Unsupported::NotRun { program: program.to_owned(), cause };
-    let child = Command::new(program)
-        .args(arguments)
-        .args(file)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| not_run(e.to_string()))?;
-    // A handle, taken before anybody can collect it: its pid may be used again.
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let handle = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    let (to, answer) = mpsc::channel();
-    std::thread::spawn(move || to.send(child.wait_with_output()));
-    let Ok(output) = answer.recv_timeout(bound) else {
-        if let Some(handle) = handle {
-            // Gone by itself in this moment: as good.
-            let _ = pidfd_send_signal(&handle, Signal::KILL);
-        }
-        return Err(Unsupported::Silent { program: program.to_owned() });
-    };
-    let output = output.map_err(|e| not_run(e.to_string()))?;
-    Ok(Said {
-        ok: output.status.success(),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let program_of = || program.to_owned();
+    run::within(bound, program, arguments, file).map_err(|error| match error {
+        RunError::NotRun(cause) => Unsupported::NotRun { program: program_of(), cause },
+        RunError::Silent(_) => Unsupported::Silent { program: program_of() },
     })
 }
 

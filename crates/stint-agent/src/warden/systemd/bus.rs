@@ -136,6 +136,26 @@ impl Bus {
         self.bounded(&what, BOUND, call).await.map(drop)
     }
 
+    /// Whether a unit is starting, running or stopping.
+    pub(crate) async fn is_at_it(&mut self, name: &str) -> Result<bool, BusError> {
+        let what = format!("looking at {name}");
+        let connection = self.connection(&what).await?;
+        let call = async {
+            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
+                Ok(path) => path,
+                Err(zbus::Error::MethodError(error, ..))
+                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
+                {
+                    return Ok(false);
+                }
+                Err(other) => return Err(other),
+            };
+            let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
+            Ok(!matches!(unit.active_state().await?.as_str(), "inactive" | "failed"))
+        };
+        self.bounded(&what, BOUND, call).await
+    }
+
     /// Takes a unit off the list of what failed.
     pub(crate) async fn reset_failed(&mut self, name: &str) -> Result<(), BusError> {
         let what = format!("resetting {name}");

@@ -218,6 +218,7 @@ impl Host {
             state: &self.state,
             memory: &self.memory,
             config: &self.config,
+            host: &common::AnyGroup,
         };
         examine(update, known, reading)
     }

@@ -144,6 +144,7 @@ fn grant(host: &HostName, user: &UserName, account: usize, n: usize, now: UnixTi
         }),
         sudo: Vec::new(),
         groups: Vec::new(),
+        account: None,
     };
     let terms = Terms {
         format: Terms::FORMAT,

@@ -33,7 +33,7 @@ fn grant(id: &str, until: i64, arguments: &[&str]) -> LiveGrant {
     let text = json!({
         "format": 1, "fleet": "lab", "request": id, "entitlement": "e", "hosts": ["web-01"], "principal": "alice",
         "user": "alice", "class": "routine", "reason": "x", "ticket": null,
-        "rights": { "login": null, "sudo": [rule], "groups": [] },
+        "rights": { "login": null, "sudo": [rule], "groups": [], "account": null },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
         "max_staleness": 900, "idle_limit": null, "end_on_logout": false
     })

@@ -1,0 +1,96 @@
+//! How groups, accounts and sshd follow the grants in force.
+
+use std::collections::BTreeSet;
+
+use stint_log::record::Event;
+
+use super::residue::Holding;
+use super::ssh;
+use super::warden::Warden;
+use crate::journal::Recorder;
+
+impl Warden {
+    /// Makes what sshd reads equal to the live grants.
+    pub(super) fn reconcile_ssh(&mut self) {
+        let passwd = std::fs::read_to_string(&self.paths.passwd).unwrap_or_default();
+        let enforces = self.enforces();
+        let facts = ssh::Facts {
+            live: self.keeper.live(),
+            root: self.keeper.plan().map(|plan| &*plan.root.0),
+            host: &self.keeper.me().host,
+            config: self.keeper.config(),
+            passwd: &passwd,
+            enforces,
+        };
+        self.faults.ssh = match ssh::reconcile(&self.paths.state, &facts, &mut self.journal) {
+            Ok(changed) => {
+                // Without the file that includes it, sshd has nothing to read anew.
+                if changed && ssh::drop_in(&self.paths.ssh).exists() {
+                    self.sshd.has_changed();
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "trying again");
+                Some(error.to_string())
+            }
+        };
+        let has_sshd = self.paths.ssh.join("sshd_config").exists();
+        let unread = enforces && has_sshd && !ssh::drop_in(&self.paths.ssh).exists();
+        self.faults.sshd = unread.then(|| {
+            "sshd does not know of the grants: it takes no certificate, and logins may forward what sshd_config lets them. \
+             Run `stintd arm` again"
+                .to_owned()
+        });
+    }
+
+    /// Has sshd read what changed for it. What ends is ended before: this waits for another.
+    pub(super) async fn settle_sshd(&mut self) {
+        if let Err(error) = self.sshd.settle().await {
+            tracing::error!(%error, "sshd was not told to read its configuration anew; trying again");
+            self.faults.ssh.get_or_insert_with(|| format!("sshd goes by an older configuration: {error}"));
+        }
+    }
+
+    /// Makes the host's groups as the live grants say, and ends what still holds one that was taken back. In observe mode no grant gives
+    /// one. `again` tries what was refused before.
+    pub(super) async fn reconcile_groups(&mut self, again: bool) {
+        let Some(reading) = self.read_clocks() else { return };
+        let enforces = self.enforces();
+        let live = if enforces { self.keeper.live() } else { &[] };
+        let mut emptied = BTreeSet::new();
+        for account in self.steward.ending(live) {
+            if !self.enforcer.is_ending(&account.user)
+                && self.enforcer.end_account(&account, &mut self.journal).await
+            {
+                emptied.insert(account.user);
+            }
+        }
+        let range = &self.keeper.config().ceiling.accounts;
+        self.steward.reconcile(live, &reading, range, again, &emptied, &mut self.journal).await;
+        for grant in self.steward.take_foreign() {
+            let change = self.keeper.withdraw(&grant, &reading, &mut self.journal);
+            let at = self.moment(&reading);
+            self.reconcile_drop_ins();
+            self.reconcile_ssh();
+            let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+            self.enforcer.end(&change.ended, self.keeper.live(), at, &mut recorder).await;
+        }
+        for over in self.steward.released().to_vec() {
+            // Who was asked to end a moment ago is left the time for it.
+            if self.enforcer.is_ending(&over.user)
+                || !self.enforcer.end_holders(&over, &mut self.journal).await
+            {
+                continue;
+            }
+            self.steward.forget(&over);
+            if over.given {
+                self.journal.record(Event::GroupTakenBack {
+                    grant: over.grant.to_string(),
+                    user: over.user.to_string(),
+                    group: over.group.to_string(),
+                });
+            }
+        }
+    }
+}
