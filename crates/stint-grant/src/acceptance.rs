@@ -86,9 +86,6 @@ pub enum Refusal {
     /// An account of that name is there, and was not made for a grant.
     #[error("it makes account {0}, which stands already and is not ours")]
     AccountStands(UserName),
-    /// It asks for something that this version cannot enforce and undo.
-    #[error("it needs {0}, which this version of stint cannot give: update stint on this host")]
-    Unsupported(&'static str),
     /// Too few signed reviews.
     #[error("{found} valid signed reviews, this host's ceiling demands {needed}")]
     Reviews {

@@ -250,14 +250,6 @@ fn forbidden_accounts_are_refused_as_user_and_as_target() {
 }
 
 #[test]
-fn what_this_version_cannot_undo_is_refused() {
-    let mut world = World::new();
-    world.terms.idle_limit = Some(Seconds(300));
-    let refused = world.judge(&world.grant(), &[world.approval()], &Ceiling::default());
-    assert_eq!(refused.unwrap_err(), Refusal::Unsupported("an idle limit"));
-}
-
-#[test]
 fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
     let mut world = World::new();
     world.terms.rights.login = None;
