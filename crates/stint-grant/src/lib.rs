@@ -18,6 +18,7 @@ pub mod host_config;
 pub mod ids;
 pub mod keys;
 pub mod mark;
+pub mod record;
 pub mod register;
 #[cfg(feature = "reviews")]
 pub mod review;

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stint_grant::ids::{EntitlementName, HostName, Principal};
+use stint_grant::record::CommandRecord;
 use stint_grant::rights::Rights;
 use stint_grant::time::Seconds;
 
@@ -39,6 +40,8 @@ pub struct Entitlement {
     pub hosts: Selector,
     /// What.
     pub rights: Rights,
+    /// What is recorded of its commands.
+    pub record: CommandRecord,
     /// The longest window.
     pub max_window: Seconds,
     /// The most that extensions may add.

@@ -1,5 +1,6 @@
 //! Rights in words, with nothing left out: a reviewer signs for all of it.
 
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
 
@@ -76,6 +77,24 @@ fn word(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", safe(text).replace('\'', r"'\''"))
+}
+
+/// What is recorded of commands.
+pub(crate) fn record(record: &CommandRecord) -> Vec<String> {
+    let CommandRecord { level, input, subcommands, fail_closed } = *record;
+    let what = match level {
+        RecordLevel::None => "only that sudo was used",
+        RecordLevel::Commands => "each command with its arguments",
+        RecordLevel::Io if input => "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
+        RecordLevel::Io => "each command with its arguments, and what it prints",
+    };
+    let with_subcommands = subcommands.then_some("the programs that it starts, as far as sudo sees them");
+    let or_nothing = match (level, fail_closed) {
+        (RecordLevel::None, _) => None,
+        (_, true) => Some("no command runs that cannot be recorded"),
+        (_, false) => Some("commands run also when they cannot be recorded"),
+    };
+    [Some(what), with_subcommands, or_nothing].into_iter().flatten().map(str::to_owned).collect()
 }
 
 /// The groups in one line.
@@ -155,6 +174,21 @@ mod tests {
             [format!(
                 "/bin/x with any arguments, as root; may start no other program; only with SHA-256 {digest}"
             )]
+        );
+    }
+
+    #[test]
+    fn a_record_says_how_much_and_whether_commands_run_without_it() {
+        assert_eq!(record(&CommandRecord::NONE), ["only that sudo was used"]);
+        let all =
+            CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: false };
+        assert_eq!(
+            record(&all),
+            [
+                "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
+                "the programs that it starts, as far as sudo sees them",
+                "commands run also when they cannot be recorded",
+            ]
         );
     }
 

@@ -13,6 +13,7 @@ use stint_grant::host_config::Ceiling;
 use stint_grant::ids::*;
 use stint_grant::keys::PublicKey;
 use stint_grant::review::{self, ReviewDecision, SignedReview, Statement};
+use stint_grant::record::CommandRecord;
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
@@ -124,6 +125,7 @@ impl World {
             reason: "OPS-12 certificate rollover".into(),
             ticket: None,
             rights: rights(),
+            record: CommandRecord::COMMANDS,
             credentials: vec![],
             not_before: at(-300),
             claim_by: at(300),

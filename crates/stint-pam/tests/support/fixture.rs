@@ -127,6 +127,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
             sudo: vec![command()],
             groups: Vec::new(),
         },
+        record: stint_grant::record::CommandRecord::COMMANDS,
         credentials: Vec::new(),
         not_before: UnixTime(0),
         claim_by: UnixTime(4_000_000_000),
