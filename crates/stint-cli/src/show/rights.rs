@@ -71,7 +71,7 @@ fn rule(rule: &SudoRule) -> String {
 }
 
 /// One word of a command, quoted where it would not be read as one: `a b` and `a` `b` must not look alike.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%^".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
