@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use commands::failure::Failure;
-use commands::{arm, check_config, enroll, fast_moves, status};
+use commands::{arm, check_config, enroll, fast_moves, session, status};
 
 /// Temporary access for this host: enrol it, arm it, and see what is in force.
 #[derive(Debug, Parser)]
@@ -73,11 +73,38 @@ enum Command {
     /// Has the kernel move processes between control groups fast, if the gate is in PAM (systemd does, before the warden)
     #[command(hide = true)]
     FastMoves,
+    /// What commands printed, where their grants ask for that
+    Session {
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
         #[arg(default_value = "/etc/stint/host.toml")]
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionCommand {
+    /// List the recordings that are on this host
+    Ls,
+    /// Say what is in a recording
+    Show {
+        /// The run, as the record names it
+        run: String,
+    },
+    /// Play a recording: text, colours and movements of the cursor, and nothing else that a terminal obeys
+    Play {
+        /// The run, as the record names it
+        run: String,
+        /// Everything as it was printed. It can drive your terminal: into a file or a terminal without value only
+        #[arg(long)]
+        raw: bool,
+        /// All at once, without the pauses
+        #[arg(long)]
+        at_once: bool,
     },
 }
 
@@ -159,6 +186,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Disarm { rollback: false, .. } => arm::disarm()?,
         Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
+        Command::Session { command: SessionCommand::Ls } => session::ls()?,
+        Command::Session { command: SessionCommand::Show { run } } => session::show(&run)?,
+        Command::Session { command: SessionCommand::Play { run, raw, at_once } } => {
+            session::play(&run, raw, at_once)?;
+        }
         Command::CheckConfig { file } => check_config::run(&file)?,
     }
     Ok(ExitCode::SUCCESS)

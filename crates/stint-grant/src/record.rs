@@ -38,6 +38,9 @@ pub enum RecordError {
     /// No record, and yet something of it.
     #[error("record level none goes with neither input, subcommands nor fail_closed")]
     NothingToRecord,
+    /// Output that may be lost: sudo ends a command whose output it cannot record, unless it is told for all of the user's commands not to.
+    #[error("record level io goes with fail_closed only")]
+    IoOpen,
     /// Input without output.
     #[error("record input needs level io")]
     InputAlone,
@@ -58,6 +61,7 @@ impl CommandRecord {
         let more = self.input || self.subcommands || self.fail_closed;
         match self.level {
             RecordLevel::None if more => Err(RecordError::NothingToRecord),
+            RecordLevel::Io if !self.fail_closed => Err(RecordError::IoOpen),
             RecordLevel::Commands if self.input => Err(RecordError::InputAlone),
             _ => Ok(()),
         }
@@ -100,6 +104,7 @@ mod tests {
             (None, [true, false, false], false),
             (Commands, [false, true, true], true),
             (Commands, [true, false, false], false),
+            (Io, [true, true, false], false),
             (Io, [true; 3], true),
         ] {
             assert_eq!(record(level, flags).check().is_ok(), holds, "{level:?} {flags:?}");

@@ -13,6 +13,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::sudo_log::{Attribution, Told};
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
 /// How long the module may take to say who opens a session.
@@ -65,6 +66,18 @@ pub(crate) enum Message {
     },
     /// The module decided.
     Decision(Box<DecisionNote>),
+    /// sudo tells of a command.
+    Command {
+        /// What.
+        told: Box<Told>,
+        /// To what it belongs, once it is on record; `None` if it cannot be recorded.
+        recorded: oneshot::Sender<Option<Attribution>>,
+    },
+    /// Somebody else than sudo came to tell of commands.
+    Stranger {
+        /// Who.
+        detail: String,
+    },
 }
 
 impl Message {
@@ -74,6 +87,7 @@ impl Message {
             Self::Register { .. } => true,
             Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
             Self::CourierCame { .. } | Self::CourierLeft { .. } | Self::Decision(_) => false,
+            Self::Command { .. } | Self::Stranger { .. } => false,
         }
     }
 }

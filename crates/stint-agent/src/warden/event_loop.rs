@@ -17,7 +17,7 @@ use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
 use super::warden::{Courier, Warden};
 use super::warnings::Warnings;
-use super::{report, time};
+use super::{report, sudo_log, time};
 use crate::journal::Recorder;
 use crate::rhythm::{Retry, Round, Rounds};
 
@@ -37,7 +37,11 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     let (to_loop, mut heard) = mpsc::channel(QUEUE);
     tokio::spawn(clients::take_couriers(sockets.courier, courier_uid(), to_loop.clone()));
     tokio::spawn(clients::take_registrations(sockets.warden, to_loop.clone()));
-    tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop));
+    tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop.clone()));
+    match sockets.sudo {
+        Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop)?,
+        None => warden.nobody_hears_sudo(),
+    }
 
     let mut deadline = Deadline::new()?;
     let mut clock = ClockWatch::new()?;
@@ -190,6 +194,11 @@ async fn hear(warden: &mut Warden, message: Message) {
             warden.enforcer.doubt_login(peer_pid);
         }
         Message::Decision(note) => warden.note_decision(*note),
+        Message::Command { told, recorded } => {
+            // Whoever told it may be gone; it is on record all the same.
+            let _ = recorded.send(warden.note_command(*told));
+        }
+        Message::Stranger { detail } => warden.note_stranger(detail),
     }
 }
 

@@ -6,7 +6,7 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`sessions`], [`systemd`];
+//! - outside: [`sudoers`], [`sessions`], [`sudo_log`], [`systemd`];
 //! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
@@ -28,6 +28,7 @@ mod sockets;
 mod start;
 pub(crate) mod status;
 mod store;
+pub(crate) mod sudo_log;
 mod sudoers;
 mod systemd;
 mod telling;

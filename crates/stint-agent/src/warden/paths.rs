@@ -44,6 +44,10 @@ impl Paths {
     pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
+    /// What commands printed, where their grants ask for that.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.state.join("recordings")
+    }
     /// The identity key.
     pub(crate) fn identity_key(&self) -> PathBuf {
         self.state.join("keys/identity.key")

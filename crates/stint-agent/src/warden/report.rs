@@ -69,6 +69,7 @@ fn of(warden: &Warden) -> Status {
             &faults.sudo,
             &faults.module,
             &faults.clock,
+            &faults.sudo_log,
             &journal_fault,
             &shipping,
         ]

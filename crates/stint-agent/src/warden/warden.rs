@@ -20,6 +20,7 @@ use super::keeper::{Change, Keeper};
 use super::paths::Paths;
 use super::sessions::{Enforcer, Moment};
 use super::status::CourierStatus;
+use super::sudo_log::{self, Attribution, Told};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
 use super::trust::Trust;
@@ -81,6 +82,8 @@ pub(super) struct Faults {
     pub(super) module: Option<String>,
     /// No clock could be read.
     pub(super) clock: Option<String>,
+    /// Nobody hears what sudo tells of commands.
+    pub(super) sudo_log: Option<String>,
 }
 
 impl Warden {
@@ -280,6 +283,41 @@ impl Warden {
             verdict,
             cause: clip(note.code),
         });
+    }
+
+    /// What sudo tells of a command: to what it belongs, once it is on record.
+    pub(super) fn note_command(&mut self, told: Told) -> Option<Attribution> {
+        self.read_clocks();
+        let of = told.of.clone().unwrap_or_else(|| {
+            let place = self.enforcer.session_of(told.pid);
+            let allowing = told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
+            let (session, through) = place.map_or((None, None), |(name, grant)| (Some(name), grant));
+            Attribution { session, grant: allowing.or(through) }
+        });
+        if self.journal.fault().is_some() && self.commit().is_err() {
+            return None;
+        }
+        self.journal.record(sudo_log::records(told, &of));
+        Some(of)
+    }
+
+    /// Somebody else than sudo came to tell of commands.
+    pub(super) fn note_stranger(&mut self, detail: String) {
+        self.read_clocks();
+        if self.refusals.take(time::boottime_ms()) {
+            self.journal.record(Event::Alarm { what: "sudo-log-stranger".to_owned(), detail });
+        }
+    }
+
+    /// systemd gave no socket for what sudo tells.
+    pub(super) fn nobody_hears_sudo(&mut self) {
+        let detail = format!(
+            "there is no socket at {}: commands whose record is demanded are refused. \
+             See `systemctl status stint-warden-sudo.socket`, then restart stint-warden.service",
+            sudo_log::RECEIVER
+        );
+        tracing::error!("{detail}");
+        self.faults.sudo_log = Some(detail);
     }
 
     /// Time has passed: windows begin and end, warnings are due, what was asked to end is killed.

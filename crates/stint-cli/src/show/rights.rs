@@ -180,14 +180,15 @@ mod tests {
     #[test]
     fn a_record_says_how_much_and_whether_commands_run_without_it() {
         assert_eq!(record(&CommandRecord::NONE), ["only that sudo was used"]);
-        let all =
-            CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: false };
+        let open = CommandRecord { fail_closed: false, ..CommandRecord::COMMANDS };
+        assert_eq!(record(&open)[1], "commands run also when they cannot be recorded");
+        let all = CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: true };
         assert_eq!(
             record(&all),
             [
                 "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
                 "the programs that it starts, as far as sudo sees them",
-                "commands run also when they cannot be recorded",
+                "no command runs that cannot be recorded",
             ]
         );
     }

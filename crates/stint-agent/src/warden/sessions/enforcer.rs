@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix::unistd::User;
 use stint_grant::host_config::HostConfig;
-use stint_grant::ids::UserName;
+use stint_grant::ids::{GrantId, UserName};
 use stint_grant::time::UnixTime;
 use stint_log::record::Event;
 
@@ -107,6 +107,18 @@ impl Enforcer {
     /// How many sessions are registered.
     pub(crate) fn count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// The session that a process is in, and the grant that this rests on. sudo tells of a command before its own session is registered,
+    /// so it is the one in which it was typed.
+    pub(crate) fn session_of(&self, pid: u32) -> Option<(String, Option<GrantId>)> {
+        let cgroup = self.proc.cgroup(pid);
+        let in_group = |session: &&Session| session.cgroup.is_some() && session.cgroup == cgroup;
+        let audit = self.proc.audit_session(pid);
+        let in_login = |session: &&Session| audit.is_some() && session.audit == audit;
+        let all = || self.sessions.iter().rev();
+        let found = all().find(in_group).or_else(|| all().find(in_login))?;
+        Some((found.name.clone(), found.basis.first().map(|basis| basis.grant.clone())))
     }
 
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.

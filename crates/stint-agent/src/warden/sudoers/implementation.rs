@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use stint_grant::record::{CommandRecord, RecordLevel};
 
 /// sudo, as it names itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,13 @@ const OLDEST: Version = Version(1, 8, 23);
 /// `visudo` knows -O and -P: it checks owner and mode.
 const CHECKS_OWNER: Version = Version(1, 9, 9);
 
+/// sudo tells a log server of commands and of their output.
+const HAS_LOG_SERVERS: Version = Version(1, 9, 0);
+/// It tells of the commands that a command starts.
+const TELLS_SUBCOMMANDS: Version = Version(1, 9, 8);
+/// It can hide passwords from what is recorded as typed.
+const HIDES_PASSWORDS: Version = Version(1, 9, 10);
+
 /// No program may take longer. It looks users up, and a directory server that is gone can hang it.
 const BOUND: Duration = Duration::from_secs(3);
 
@@ -37,6 +45,23 @@ pub(super) struct Tools {
     pub(super) visudo: PathBuf,
     /// Whether visudo checks owner and mode.
     pub(super) checks_owner: bool,
+    /// sudo's version.
+    pub(super) version: Version,
+}
+
+impl Tools {
+    /// Whether this sudo can record what is asked for. A grant that asks for more than it can is refused, not run without a record.
+    pub(super) fn can_record(&self, record: &CommandRecord) -> Result<(), Unsupported> {
+        let needs = [
+            (record.level > RecordLevel::None, HAS_LOG_SERVERS, "a record of commands"),
+            (record.subcommands, TELLS_SUBCOMMANDS, "a record of subcommands"),
+            (record.input, HIDES_PASSWORDS, "a record of input without passwords"),
+        ];
+        let short = needs.into_iter().find(|(asked, needed, _)| *asked && self.version < *needed);
+        short.map_or(Ok(()), |(_, needed, what)| {
+            Err(Unsupported::CannotRecord { what, found: self.version, needed })
+        })
+    }
 }
 
 /// Why no drop-in can be made for this host's sudo.
@@ -65,6 +90,19 @@ pub(crate) enum Unsupported {
     /// It has no NOTAFTER: a rule would not end by itself.
     #[error("this host runs sudo-rs {0}, whose rules cannot end by themselves: install the original sudo")]
     SudoRs(String),
+    /// It cannot record what the grant asks for.
+    #[error(
+        "sudo {}.{}.{} cannot give {what}: {}.{}.{} or later is needed, or an entitlement that records less",
+        found.0, found.1, found.2, needed.0, needed.1, needed.2
+    )]
+    CannotRecord {
+        /// What was asked for.
+        what: &'static str,
+        /// What was found.
+        found: Version,
+        /// What is needed.
+        needed: Version,
+    },
     /// It lacks what is needed.
     #[error("sudo {}.{}.{} is too old: {}.{}.{} or later is needed", found.0, found.1, found.2, OLDEST.0, OLDEST.1, OLDEST.2)]
     TooOld {
@@ -93,6 +131,7 @@ pub(super) fn detect() -> Result<Tools, Unsupported> {
             cvtsudoers: find("cvtsudoers")?,
             visudo: find("visudo")?,
             checks_owner: version >= CHECKS_OWNER,
+            version,
         }),
     }
 }
@@ -194,6 +233,24 @@ mod tests {
     fn versions_are_ordered_by_number() {
         assert!(Version(1, 9, 9) < Version(1, 9, 13));
         assert!(Version(1, 8, 31) < Version(1, 9, 0));
+    }
+
+    #[test]
+    fn an_old_sudo_is_asked_for_no_record_that_it_cannot_give() {
+        let of = |version| Tools {
+            cvtsudoers: PathBuf::new(),
+            visudo: PathBuf::new(),
+            checks_owner: true,
+            version,
+        };
+        let commands = CommandRecord::COMMANDS;
+        let subcommands = CommandRecord { subcommands: true, ..commands };
+        assert_eq!(of(Version(1, 8, 31)).can_record(&CommandRecord::NONE), Ok(()));
+        let refused = of(Version(1, 8, 31)).can_record(&commands).unwrap_err().to_string();
+        assert!(refused.starts_with("sudo 1.8.31 cannot give a record of commands: 1.9.0 or later"), "{refused}");
+        assert_eq!(of(Version(1, 9, 5)).can_record(&commands), Ok(()));
+        assert!(of(Version(1, 9, 5)).can_record(&subcommands).is_err());
+        assert_eq!(of(Version(1, 9, 8)).can_record(&subcommands), Ok(()));
     }
 
     #[test]

@@ -69,8 +69,13 @@ fn reconcile_with(
     let mut drop_ins = BTreeMap::new();
     let mut desired = BTreeMap::new();
     for grant in live.iter().filter(|grant| !grant.rules().is_empty()) {
-        let drop_in =
-            DropIn { grant: grant.id(), user: grant.user(), until: grant.until(), rules: grant.rules() };
+        let drop_in = DropIn {
+            grant: grant.id(),
+            user: grant.user(),
+            until: grant.until(),
+            rules: grant.rules(),
+            record: grant.record(),
+        };
         match drop_in.render() {
             Ok(text) => {
                 desired.insert(drop_in.file_name(), text);

@@ -22,7 +22,7 @@ fn line(rule: SudoRule) -> Result<String, RenderError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     // 2026-11-23 13:00:00 UTC
     let until = UnixTime(1_795_438_800);
-    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule] }.render()?;
+    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule], record: CommandRecord::NONE }.render()?;
     Ok(text.lines().last().unwrap().to_owned())
 }
 
@@ -33,12 +33,19 @@ fn a_whole_drop_in() {
     with_digest.digest = Some(Sha256Hex::of(b""));
     with_digest.noexec = true;
     let rules = [with_digest, rule("/usr/bin/id", Arguments::Any)];
-    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(1_795_438_800), rules: &rules };
+    let drop_in = DropIn {
+        grant: &grant,
+        user: &user,
+        until: UnixTime(1_795_438_800),
+        rules: &rules,
+        record: CommandRecord::COMMANDS,
+    };
     assert_eq!(drop_in.file_name(), "zz-stint-aaaabbbbcccc");
     assert_eq!(
         drop_in.render().unwrap(),
         "# Made by stint for grant aaaabbbbcccc. It is made anew when it is changed, and removed at the end.\n\
          Defaults:alice use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n\
+         Defaults:alice log_servers=\"127.0.0.1:343\", log_server_timeout=3, !ignore_logfile_errors\n\
          alice ALL = (root) NOTAFTER=20261123125959Z NOPASSWD: NOSETENV: NOEXEC: \
          sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
          /usr/bin/systemctl restart nginx.service\n\
@@ -92,7 +99,7 @@ fn what_cannot_be_written_is_refused() {
 fn an_end_outside_the_calendar_is_refused() {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     for until in [i64::MAX, i64::MIN] {
-        let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(until), rules: &[] };
+        let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(until), rules: &[], record: CommandRecord::NONE };
         assert_eq!(drop_in.render(), Err(RenderError::Calendar));
     }
 }
