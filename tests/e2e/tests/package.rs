@@ -6,7 +6,7 @@ use stint_lab::{Host, Lab, LabError};
 type Tested = Result<(), LabError>;
 
 const PROFILES: [&str; 2] = ["stint", "stint-register"];
-const UNITS: &str = "stint-warden.service stint-courier.service stint-warden.socket stint-warden-courier.socket stint-rollback-boot.service";
+const UNITS: &str = "stint-warden.service stint-courier.service stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-rollback-boot.service";
 
 /// Name and content of every file that PAM reads.
 fn pam_files(host: &Host) -> Result<String, LabError> {
