@@ -52,9 +52,9 @@ impl CommandRecord {
     /// Nothing is recorded but that sudo was used.
     pub const NONE: Self =
         Self { level: RecordLevel::None, input: false, subcommands: false, fail_closed: false };
-    /// Each command, and none without its record.
+    /// Each command.
     pub const COMMANDS: Self =
-        Self { level: RecordLevel::Commands, input: false, subcommands: false, fail_closed: true };
+        Self { level: RecordLevel::Commands, input: false, subcommands: false, fail_closed: false };
 
     /// Checks that it holds together.
     pub fn check(&self) -> Result<(), RecordError> {

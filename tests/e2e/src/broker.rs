@@ -23,7 +23,7 @@ const PASSPHRASE: &str = "offline keys of the lab";
 const CATALOG: &[(&str, &str)] = &[
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
-    ("web-open.toml", include_str!("catalog/web-open.toml")),
+    ("web-closed.toml", include_str!("catalog/web-closed.toml")),
     ("web-record.toml", include_str!("catalog/web-record.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];

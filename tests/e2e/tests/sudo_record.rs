@@ -93,18 +93,22 @@ fn what_a_command_printed_its_exit_status_and_what_it_started_are_on_record_and_
 #[test]
 fn without_the_receiver_a_command_is_refused_where_its_record_is_demanded_and_runs_where_it_is_not() -> Tested {
     let fleet = Fleet::new()?;
-    let closed = fleet.grant("nginx-restart", "10m")?;
+    let closed = fleet.grant("web-closed", "10m")?;
+    assert!(fleet.host.ssh("alice", "sudo -n id -u")?.success());
     move_the_door(&fleet)?;
-    let status = fleet.host.exec(&["stintd", "status"])?;
-    assert!(status.text().contains("127.0.0.1:343"), "{status}");
-    let refused = fleet.host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
+    until("the fault to be shown", BOUND, || {
+        fleet.host.exec(&["stintd", "status"]).is_ok_and(|status| status.text().contains("127.0.0.1:343"))
+    })?;
+    let refused = fleet.host.ssh("alice", "sudo -n id -u")?;
     assert!(!refused.success(), "{refused}");
     assert!(refused.stderr.contains("log server"), "{refused}");
 
     fleet.carol.run(&["grant", "revoke", &closed, "--reason", "next", "--wait"])?;
-    fleet.grant("web-open", "10m")?;
-    let ran = fleet.host.ssh("alice", "sudo -n id -u")?;
-    assert!(ran.success() && ran.stdout == "0\n", "{ran}");
+    let open = fleet.grant("nginx-restart", "10m")?;
+    let ran = fleet.host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
+    assert!(ran.success(), "{ran}");
+    record_of(&fleet, &["opened by sudo", &open])?;
+    record_of(&fleet, &["ALARM command-not-recorded", "sudo of alice"])?;
     Ok(())
 }
 

@@ -265,7 +265,7 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let sessions = warden.enforcer.next_deadline();
+    let sessions = warden.enforcer.next_deadline().into_iter().chain(warden.missed.next()).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;
     let of = |at: UnixTime| time::boottime_of(at, floor, &reading);

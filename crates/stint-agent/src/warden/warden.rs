@@ -9,6 +9,7 @@ use stint_grant::dsse;
 use stint_grant::host_config::HostConfig;
 use stint_grant::ids::GrantId;
 use stint_grant::mark;
+use stint_grant::record::RecordLevel;
 use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
 use stint_grant::time::{ClockReading, Seconds};
 use stint_log::record::{Event, Mode, Verdict};
@@ -17,10 +18,11 @@ use tokio::sync::mpsc;
 use super::config;
 use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
+use super::live::LiveGrant;
 use super::paths::Paths;
 use super::sessions::{Enforcer, Moment};
 use super::status::CourierStatus;
-use super::sudo_log::{self, Attribution, Told};
+use super::sudo_log::{self, Attribution, Missed, Told};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
 use super::trust::Trust;
@@ -51,6 +53,8 @@ pub(super) struct Warden {
     pub(super) refusals: Allowance,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
+    /// Commands that sudo has to tell of.
+    pub(super) missed: Missed,
     /// The wall clock against the boot clock, in seconds, to measure a jump.
     pub(super) wall_offset: i64,
 }
@@ -261,9 +265,20 @@ impl Warden {
         }
         let at = self.moment(&reading);
         let live = self.keeper.live();
+        let recorded = |grant: &LiveGrant| {
+            grant.user().as_str() == register.user && grant.record().level > RecordLevel::None
+        };
+        // sudo has been told to tell of it.
+        let is_told_of = strict
+            && matches!(register.service.as_str(), "sudo" | "sudo-i")
+            && live.iter().any(|grant| recorded(grant) && !grant.rules().is_empty());
+        let what = format!("sudo of {} (pid {peer_pid}) runs a command that is not on record", register.user);
         let answer = self.enforcer.register(register, peer_pid, live, at, &mut self.journal).await;
         if self.commit().is_err() && strict && answer.ok {
             return no_record();
+        }
+        if is_told_of && answer.ok {
+            self.missed.registered(peer_pid, what, reading.boottime_ms);
         }
         answer
     }
@@ -288,6 +303,7 @@ impl Warden {
     /// What sudo tells of a command: to what it belongs, once it is on record.
     pub(super) fn note_command(&mut self, told: Told) -> Option<Attribution> {
         self.read_clocks();
+        self.missed.told(told.pid, time::boottime_ms());
         let of = told.of.clone().unwrap_or_else(|| {
             let place = self.enforcer.session_of(told.pid);
             let allowing = told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
@@ -326,6 +342,10 @@ impl Warden {
             let change = self.keeper.refresh(&reading, &mut self.journal);
             self.enforce(change, &reading).await;
             self.warn_people(&reading);
+        }
+        for detail in self.missed.due(time::boottime_ms()) {
+            tracing::error!("{detail}");
+            self.journal.record(Event::Alarm { what: "command-not-recorded".to_owned(), detail });
         }
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
         self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;

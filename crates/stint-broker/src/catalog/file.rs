@@ -79,7 +79,7 @@ struct Sudo {
     noexec: bool,
 }
 
-/// What is recorded of commands. Without it: each command of an entitlement that has any, and none without its record.
+/// What is recorded of commands. Without it: each command of an entitlement that has any.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recording {
@@ -213,7 +213,7 @@ fn record(place: &Place<'_>, file: &File) -> Result<CommandRecord, FileError> {
         return Ok(if runs_commands { CommandRecord::COMMANDS } else { CommandRecord::NONE });
     };
     let Recording { level, input, subcommands, fail_closed } = *asked.get_ref();
-    let fail_closed = fail_closed.unwrap_or(level > RecordLevel::None);
+    let fail_closed = fail_closed.unwrap_or(level == RecordLevel::Io);
     let record = CommandRecord { level, input, subcommands, fail_closed };
     record.check().map_err(|e| place.wrong(asked, e.to_string()))?;
     if !runs_commands && level > RecordLevel::None {

@@ -64,7 +64,7 @@ mod tests {
   sudo         /usr/bin/systemctl restart nginx, as root
                /usr/bin/systemctl reload nginx, as root
   record       each command with its arguments
-               no command runs that cannot be recorded
+               commands run also when they cannot be recorded
   window       40 min
   starts       not before 2026-11-23 14:00:00 UTC (now)
                not after  2026-11-23 15:00:00 UTC (in 1 h)

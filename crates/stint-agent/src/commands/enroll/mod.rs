@@ -149,8 +149,13 @@ impl Before {
 /// Services that were stopped, and are started again however this ends.
 struct Stopped(Vec<&'static str>);
 
-const SERVICES: [&str; 4] =
-    ["stint-courier.service", "stint-warden.service", "stint-warden-courier.socket", "stint-warden.socket"];
+const SERVICES: [&str; 5] = [
+    "stint-courier.service",
+    "stint-warden.service",
+    "stint-warden-sudo.socket",
+    "stint-warden-courier.socket",
+    "stint-warden.socket",
+];
 
 impl Stopped {
     fn now(enrolled: bool) -> Self {

@@ -4,14 +4,17 @@
 //! - [`receiver`] takes connections, [`connection`] holds one conversation; both on a thread of their own, so that no peer and no slow
 //!   disk keeps the warden's loop from its work;
 //! - [`recordings`] keeps what commands print, in bounds;
+//! - [`missed`] finds the commands that run and were not told of;
 //! - [`told`] is what comes to the loop, and how it becomes a record.
 
 mod connection;
+mod missed;
 mod peer;
 mod receiver;
 pub(crate) mod recordings;
 mod told;
 
+pub(super) use missed::Missed;
 pub(super) use receiver::start;
 pub(super) use told::{Attribution, Told, records};
 

@@ -135,8 +135,8 @@ fn the_real_tools_understand_every_kind_of_rule() {
 fn the_real_tools_understand_every_kind_of_record_and_pass_none_that_was_changed() {
     let rules = [rule("/bin/id", exact(&["-u"]))];
     let all = CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: true };
-    let open = CommandRecord { fail_closed: false, ..CommandRecord::COMMANDS };
-    for record in [CommandRecord::COMMANDS, open, CommandRecord { input: false, ..all }, all] {
+    let closed = CommandRecord { fail_closed: true, ..CommandRecord::COMMANDS };
+    for record in [CommandRecord::COMMANDS, closed, CommandRecord { input: false, ..all }, all] {
         judge_recorded(&rules, record, |text| text).unwrap();
     }
     let slips: [fn(String) -> String; 4] = [

@@ -38,7 +38,7 @@ fn a_whole_drop_in() {
         user: &user,
         until: UnixTime(1_795_438_800),
         rules: &rules,
-        record: CommandRecord::COMMANDS,
+        record: CommandRecord { fail_closed: true, ..CommandRecord::COMMANDS },
     };
     assert_eq!(drop_in.file_name(), "zz-stint-aaaabbbbcccc");
     assert_eq!(
