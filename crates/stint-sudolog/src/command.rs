@@ -24,9 +24,7 @@ pub fn describe(info: &[InfoMessage]) -> CommandLine {
         command: text("command", MAX_PATH_BYTES).unwrap_or_default(),
         argv,
         argv_sha256,
-        cwd: text("runcwd", MAX_PATH_BYTES)
-            .or_else(|| text("submitcwd", MAX_PATH_BYTES))
-            .unwrap_or_default(),
+        cwd: text("runcwd", MAX_PATH_BYTES).or_else(|| text("submitcwd", MAX_PATH_BYTES)).unwrap_or_default(),
         tty: text("ttyname", MAX_NAME_BYTES),
     }
 }
@@ -56,7 +54,8 @@ fn arguments(argv: &[Vec<u8>]) -> (Vec<String>, Option<Hash>) {
         exact &= text.as_bytes() == argument.as_slice();
         shown.push(text.into_owned());
     }
-    let hash = (!exact).then(|| Hash::of(&argv.iter().flat_map(|a| [a.as_slice(), &[0]]).collect::<Vec<_>>().concat()));
+    let hash = (!exact)
+        .then(|| Hash::of(&argv.iter().flat_map(|a| [a.as_slice(), &[0]]).collect::<Vec<_>>().concat()));
     (shown, hash)
 }
 

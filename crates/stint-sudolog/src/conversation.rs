@@ -107,7 +107,11 @@ impl Conversation {
             (_, ClientKind::Hello(_)) => Err(Unexpected::Order("a second greeting")),
             (Stage::Greeted, ClientKind::Accept(accept)) => {
                 self.stage = Stage::Running { io: accept.expect_iobufs };
-                Ok(Heard::Accepted { what: describe(&accept.info_msgs), sub: false, io: accept.expect_iobufs })
+                Ok(Heard::Accepted {
+                    what: describe(&accept.info_msgs),
+                    sub: false,
+                    io: accept.expect_iobufs,
+                })
             }
             (Stage::Running { .. }, ClientKind::Accept(accept)) => {
                 Ok(Heard::Accepted { what: describe(&accept.info_msgs), sub: true, io: false })
@@ -295,7 +299,8 @@ mod tests {
 
     #[test]
     fn environments_are_not_kept() {
-        let info_msgs = vec![texts("runenv", &[b"A=1"]), texts("submitenv", &[b"B=2"]), text("command", b"/x")];
+        let info_msgs =
+            vec![texts("runenv", &[b"A=1"]), texts("submitenv", &[b"B=2"]), text("command", b"/x")];
         let kept = without_environments(AcceptMessage { info_msgs, ..AcceptMessage::default() });
         assert_eq!(kept.info_msgs, [text("command", b"/x")]);
     }

@@ -150,7 +150,8 @@ mod tests {
     fn what_is_no_recording_is_refused() {
         assert_eq!(read(b"asciicast"), Err(RecordingError::NotOne));
         assert_eq!(read(MAGIC), Err(RecordingError::NotOne));
-        for misplaced in [vec![output(b"a")], vec![accept(), accept()], vec![accept(), exit(), output(b"a")]] {
+        for misplaced in [vec![output(b"a")], vec![accept(), accept()], vec![accept(), exit(), output(b"a")]]
+        {
             assert!(matches!(read(&file(&misplaced)), Err(RecordingError::Misplaced { .. })));
         }
         let mut damaged = file(&[accept()]);

@@ -104,7 +104,13 @@ impl Screen {
             }
             0xc2..=0xf4 => {
                 self.held = vec![byte];
-                State::Wide(if byte < 0xe0 { 1 } else if byte < 0xf0 { 2 } else { 3 })
+                State::Wide(if byte < 0xe0 {
+                    1
+                } else if byte < 0xf0 {
+                    2
+                } else {
+                    3
+                })
             }
             // Other controls, and bytes that some terminals take for controls of eight bits.
             0..=0x1f | 0x7f => State::Text,
@@ -166,9 +172,7 @@ fn is_harmless(sequence: &[u8]) -> bool {
     let Some((last, parameters)) = sequence.split_last() else { return false };
     match last {
         b'h' | b'l' => MODES.contains(&parameters),
-        last => {
-            HARMLESS.contains(last) && parameters.iter().all(|b| b.is_ascii_digit() || b";:".contains(b))
-        }
+        last => HARMLESS.contains(last) && parameters.iter().all(|b| b.is_ascii_digit() || b";:".contains(b)),
     }
 }
 
@@ -245,8 +249,25 @@ mod tests {
     /// Bytes that are often part of a sequence.
     fn hostile() -> impl Strategy<Value = Vec<u8>> {
         let pieces: Vec<&'static [u8]> = vec![
-            b"\x1b", b"[", b"]", b"P", b"\\", b"\x07", b"?25", b"h", b"6n", b"0;", b"m", b"(", b"0", b"\xc2\x9b",
-            b"\xe2\x82\xac", b"\xf0", b"text", b"\n", b"\x18",
+            b"\x1b",
+            b"[",
+            b"]",
+            b"P",
+            b"\\",
+            b"\x07",
+            b"?25",
+            b"h",
+            b"6n",
+            b"0;",
+            b"m",
+            b"(",
+            b"0",
+            b"\xc2\x9b",
+            b"\xe2\x82\xac",
+            b"\xf0",
+            b"text",
+            b"\n",
+            b"\x18",
         ];
         let piece = prop_oneof![
             prop::sample::select(pieces).prop_map(<[u8]>::to_vec),

@@ -12,13 +12,17 @@ const BOUND: Duration = Duration::from_secs(30);
 fn record_of(fleet: &Fleet, words: &[&str]) -> Result<String, E2eError> {
     let mut found = None;
     until(&format!("a record with {words:?}"), BOUND, || {
-        let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]).map(|told| told.stdout).unwrap_or_default();
+        let told =
+            fleet.carol.stint(&["audit", "ls", "--host", HOST]).map(|told| told.stdout).unwrap_or_default();
         let mut lines = told.lines();
         found = lines.find(|line| words.iter().all(|word| line.contains(word))).map(str::to_owned);
         found.is_some()
     })
     .inspect_err(|_| {
-        println!("{}", fleet.carol.stint(&["audit", "ls", "--host", HOST]).map(|o| o.text()).unwrap_or_default());
+        println!(
+            "{}",
+            fleet.carol.stint(&["audit", "ls", "--host", HOST]).map(|o| o.text()).unwrap_or_default()
+        );
     })?;
     Ok(found.unwrap_or_default())
 }
@@ -49,7 +53,10 @@ fn a_command_is_on_record_with_its_arguments_session_and_grant_and_so_is_one_tha
     let ran = fleet.host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
     assert!(ran.success() && ran.stderr.is_empty(), "{ran}");
     let grant = format!("grant {id}");
-    let accepted = record_of(&fleet, &["alice ran /usr/bin/systemctl restart nginx.service as root in /home/alice", &grant])?;
+    let accepted = record_of(
+        &fleet,
+        &["alice ran /usr/bin/systemctl restart nginx.service as root in /home/alice", &grant],
+    )?;
     let run = run_in(&accepted);
     record_of(&fleet, &[&format!("run {run} ended"), &grant])?;
 
@@ -66,7 +73,10 @@ fn a_command_is_on_record_with_its_arguments_session_and_grant_and_so_is_one_tha
 fn what_a_command_printed_its_exit_status_and_what_it_started_are_on_record_and_can_be_played() -> Tested {
     let fleet = Fleet::new()?;
     let id = fleet.grant("web-record", "10m")?;
-    let ran = fleet.host.ssh("alice", "sudo -n sh -c 'echo seen on $((40+2)) hosts; printf \"\\033]0;x\\007\"; /usr/bin/id -u; exit 3'")?;
+    let ran = fleet.host.ssh(
+        "alice",
+        "sudo -n sh -c 'echo seen on $((40+2)) hosts; printf \"\\033]0;x\\007\"; /usr/bin/id -u; exit 3'",
+    )?;
     assert_eq!(ran.status, 3, "{ran}");
     assert!(ran.stdout.contains("seen on 42 hosts"), "{ran}");
     let grant = format!("grant {id}");
@@ -91,7 +101,8 @@ fn what_a_command_printed_its_exit_status_and_what_it_started_are_on_record_and_
 }
 
 #[test]
-fn without_the_receiver_a_command_is_refused_where_its_record_is_demanded_and_runs_where_it_is_not() -> Tested {
+fn without_the_receiver_a_command_is_refused_where_its_record_is_demanded_and_runs_where_it_is_not() -> Tested
+{
     let fleet = Fleet::new()?;
     let closed = fleet.grant("web-closed", "10m")?;
     assert!(fleet.host.ssh("alice", "sudo -n id -u")?.success());
@@ -130,7 +141,10 @@ fn nobody_but_sudo_is_heard_and_whoever_else_comes_raises_an_alarm() -> Tested {
 
     // A storm of strangers keeps sudo from nothing.
     let mut storm = fleet.host.command("bash")?;
-    storm.args(["-c", "while :; do for n in $(seq 50); do exec 3<>/dev/tcp/127.0.0.1/343; done; done 2>/dev/null"]);
+    storm.args([
+        "-c",
+        "while :; do for n in $(seq 50); do exec 3<>/dev/tcp/127.0.0.1/343; done; done 2>/dev/null",
+    ]);
     let mut storm = storm.spawn().map_err(|source| E2eError::File { path: "bash".into(), source })?;
     let ran = fleet.host.ssh("alice", "sudo -n systemctl restart nginx.service");
     let _ = storm.kill();
@@ -142,7 +156,8 @@ fn nobody_but_sudo_is_heard_and_whoever_else_comes_raises_an_alarm() -> Tested {
 }
 
 #[test]
-fn a_command_that_outlives_the_warden_s_restart_is_not_ended_by_it_when_only_commands_are_recorded() -> Tested {
+fn a_command_that_outlives_the_warden_s_restart_is_not_ended_by_it_when_only_commands_are_recorded() -> Tested
+{
     let fleet = Fleet::new()?;
     fleet.grant("web-root", "10m")?;
     let mut session = fleet.host.ssh_session("alice")?;

@@ -19,7 +19,11 @@ pub fn conversation(data: &[u8]) {
         rest = after;
         let Ok(message) = frame::parse(body) else { return };
         let again = frame::client(&message);
-        assert_eq!(frame::parse(&again[frame::HEADER_BYTES..]).as_ref(), Ok(&message), "a message reads back as another");
+        assert_eq!(
+            frame::parse(&again[frame::HEADER_BYTES..]).as_ref(),
+            Ok(&message),
+            "a message reads back as another"
+        );
         let Ok(heard) = conversation.hear(message) else { return };
         assert!(!over, "something was heard after the end");
         match heard {
@@ -63,7 +67,8 @@ fn screen(data: &[u8]) {
 /// No string for the terminal itself, no question to it, no control of eight bits.
 fn harmless(shown: &[u8]) {
     let text = std::str::from_utf8(shown).expect("what passes is text");
-    for hostile in ["\x1b]", "\x1bP", "\x1b_", "\x1b^", "\x1bX", "\x1bZ", "\x1bc", "\x05", "\u{9b}", "\u{9d}"] {
+    for hostile in ["\x1b]", "\x1bP", "\x1b_", "\x1b^", "\x1bX", "\x1bZ", "\x1bc", "\x05", "\u{9b}", "\u{9d}"]
+    {
         assert!(!text.contains(hostile), "{hostile:?} passed");
     }
 }
@@ -74,10 +79,8 @@ fn message(kind: ClientKind) -> Vec<u8> {
 
 /// Good inputs of each target.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
-    let text = |key: &str, value: &str| InfoMessage {
-        key: key.into(),
-        value: Some(InfoValue::Text(value.into())),
-    };
+    let text =
+        |key: &str, value: &str| InfoMessage { key: key.into(), value: Some(InfoValue::Text(value.into())) };
     let argv = StringList { strings: vec![b"sh".to_vec(), b"-c".to_vec(), b"id".to_vec()] };
     let info_msgs = vec![
         text("submituser", "alice"),
@@ -88,7 +91,11 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let hello = message(ClientKind::Hello(ClientHello { client_id: b"Sudo 1.9.13p3".to_vec() }));
     let accept = |io| {
         let submit_time = Some(TimeSpec { tv_sec: 1_795_444_800, tv_nsec: 5 });
-        message(ClientKind::Accept(AcceptMessage { submit_time, info_msgs: info_msgs.clone(), expect_iobufs: io }))
+        message(ClientKind::Accept(AcceptMessage {
+            submit_time,
+            info_msgs: info_msgs.clone(),
+            expect_iobufs: io,
+        }))
     };
     let output = |data: &[u8]| {
         let delay = Some(TimeSpec { tv_sec: 0, tv_nsec: 1_000_000 });

@@ -116,7 +116,8 @@ fn load(folder: &Path, run: &str) -> Result<(Vec<u8>, Recording), Failure> {
         Failure::failed(format!("there is no recording of run {run} here"))
             .next("`stintd session ls` lists them; another host has its own")
     })?;
-    let it = recording::read(&bytes).map_err(|e| Failure::failed(format!("the recording of run {run}: {e}")))?;
+    let it =
+        recording::read(&bytes).map_err(|e| Failure::failed(format!("the recording of run {run}: {e}")))?;
     Ok((bytes, it))
 }
 

@@ -306,7 +306,8 @@ impl Warden {
         self.missed.told(told.pid, time::boottime_ms());
         let of = told.of.clone().unwrap_or_else(|| {
             let place = self.enforcer.session_of(told.pid);
-            let allowing = told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
+            let allowing =
+                told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
             let (session, through) = place.map_or((None, None), |(name, grant)| (Some(name), grant));
             Attribution { session, grant: allowing.or(through) }
         });

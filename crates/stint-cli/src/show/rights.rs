@@ -85,7 +85,9 @@ pub(crate) fn record(record: &CommandRecord) -> Vec<String> {
     let what = match level {
         RecordLevel::None => "only that sudo was used",
         RecordLevel::Commands => "each command with its arguments",
-        RecordLevel::Io if input => "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
+        RecordLevel::Io if input => {
+            "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)"
+        }
         RecordLevel::Io => "each command with its arguments, and what it prints",
     };
     let with_subcommands = subcommands.then_some("the programs that it starts, as far as sudo sees them");

@@ -12,8 +12,8 @@ use stint_grant::gate::{self, Current, GateFault, GateFiles, OpenGate, RefusedGr
 use stint_grant::host_config::Ceiling;
 use stint_grant::ids::*;
 use stint_grant::keys::PublicKey;
-use stint_grant::review::{self, ReviewDecision, SignedReview, Statement};
 use stint_grant::record::CommandRecord;
+use stint_grant::review::{self, ReviewDecision, SignedReview, Statement};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};

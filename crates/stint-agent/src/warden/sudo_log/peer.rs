@@ -51,8 +51,8 @@ pub(super) struct Owners(HashMap<SocketAddrV4, Owner>);
 
 /// Reads the table of sockets of the host.
 pub(super) fn owners(receiver: SocketAddrV4) -> Result<Owners, Stranger> {
-    let table =
-        fs::read_to_string("/proc/1/net/tcp").map_err(|e| Stranger::Unknown(format!("/proc/1/net/tcp: {e}")))?;
+    let table = fs::read_to_string("/proc/1/net/tcp")
+        .map_err(|e| Stranger::Unknown(format!("/proc/1/net/tcp: {e}")))?;
     Ok(Owners::read(&table, receiver))
 }
 

@@ -80,7 +80,9 @@ pub(crate) fn records(told: Told, of: &Attribution) -> Event {
     let Told { pid, run, what, .. } = told;
     let (grant, session) = (of.grant.as_ref().map(ToString::to_string), of.session.clone());
     match what {
-        What::Accepted { what, sub, io } => Event::CommandAccepted { run, grant, session, pid, sub, io, what },
+        What::Accepted { what, sub, io } => {
+            Event::CommandAccepted { run, grant, session, pid, sub, io, what }
+        }
         What::Rejected { what, sub, reason } => {
             Event::CommandRejected { run, grant, session, pid, sub, reason, what }
         }
@@ -104,8 +106,7 @@ impl Attribution {
         let of_user = || live.iter().filter(|grant| grant.user().as_str() == what.user);
         let named = of_user().find(|grant| grant.rules().iter().any(|rule| names(rule, what)));
         let any = || {
-            let all =
-                |rule: &SudoRule| rule.command == Command::All && rule.run_as.as_str() == what.run_as;
+            let all = |rule: &SudoRule| rule.command == Command::All && rule.run_as.as_str() == what.run_as;
             of_user().find(|grant| grant.rules().iter().any(all))
         };
         named.or_else(any).map(|grant| grant.id().clone())
@@ -117,7 +118,9 @@ fn names(rule: &SudoRule, what: &CommandLine) -> bool {
     let same = match arguments {
         Arguments::Any => true,
         // As sudo compares them: joined by spaces.
-        Arguments::Exact(list) => what.argv_sha256.is_none() && what.argv.get(1..).unwrap_or(&[]).join(" ") == list.join(" "),
+        Arguments::Exact(list) => {
+            what.argv_sha256.is_none() && what.argv.get(1..).unwrap_or(&[]).join(" ") == list.join(" ")
+        }
     };
     same && rule.run_as.as_str() == what.run_as && *path == what.command
 }

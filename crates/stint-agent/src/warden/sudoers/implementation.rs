@@ -247,7 +247,10 @@ mod tests {
         let subcommands = CommandRecord { subcommands: true, ..commands };
         assert_eq!(of(Version(1, 8, 31)).can_record(&CommandRecord::NONE), Ok(()));
         let refused = of(Version(1, 8, 31)).can_record(&commands).unwrap_err().to_string();
-        assert!(refused.starts_with("sudo 1.8.31 cannot give a record of commands: 1.9.0 or later"), "{refused}");
+        assert!(
+            refused.starts_with("sudo 1.8.31 cannot give a record of commands: 1.9.0 or later"),
+            "{refused}"
+        );
         assert_eq!(of(Version(1, 9, 5)).can_record(&commands), Ok(()));
         assert!(of(Version(1, 9, 5)).can_record(&subcommands).is_err());
         assert_eq!(of(Version(1, 9, 8)).can_record(&subcommands), Ok(()));

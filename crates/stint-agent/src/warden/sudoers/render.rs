@@ -122,7 +122,8 @@ impl DropIn<'_> {
             // sudo hides what is typed at what looks to it like a question for a password.
             (input, &[Setting::Flag("log_input", true), Setting::Flag("log_passwords", false)]),
         ];
-        let more = more.into_iter().filter(|(asked, _)| *asked).flat_map(|(_, settings)| settings.iter().copied());
+        let more =
+            more.into_iter().filter(|(asked, _)| *asked).flat_map(|(_, settings)| settings.iter().copied());
         [Setting::Server, Setting::Timeout].into_iter().chain(more).collect()
     }
 

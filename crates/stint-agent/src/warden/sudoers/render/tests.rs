@@ -22,7 +22,8 @@ fn line(rule: SudoRule) -> Result<String, RenderError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     // 2026-11-23 13:00:00 UTC
     let until = UnixTime(1_795_438_800);
-    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule], record: CommandRecord::NONE }.render()?;
+    let text =
+        DropIn { grant: &grant, user: &user, until, rules: &[rule], record: CommandRecord::NONE }.render()?;
     Ok(text.lines().last().unwrap().to_owned())
 }
 
@@ -99,7 +100,13 @@ fn what_cannot_be_written_is_refused() {
 fn an_end_outside_the_calendar_is_refused() {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     for until in [i64::MAX, i64::MIN] {
-        let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(until), rules: &[], record: CommandRecord::NONE };
+        let drop_in = DropIn {
+            grant: &grant,
+            user: &user,
+            until: UnixTime(until),
+            rules: &[],
+            record: CommandRecord::NONE,
+        };
         assert_eq!(drop_in.render(), Err(RenderError::Calendar));
     }
 }
