@@ -157,7 +157,7 @@ pub(crate) mod tests {
             ];
             let event = Event::CommandRejected {
                 run: "r".repeat(16), grant: None, session: Some("s".repeat(64)), pid: u32::MAX, sub: true,
-                reason: reason(path), what: describe(&info),
+                reason: reason(path), what: Box::new(describe(&info)),
             };
             let header = Header {
                 host: "h".repeat(253), epoch: u64::MAX, seq: u64::MAX, prev: Hash::ZERO, at: i64::MAX, boot: "0".repeat(64),

@@ -48,8 +48,11 @@ pub fn client(message: &ClientMessage) -> Vec<u8> {
     framed(message)
 }
 
-/// Takes one message with its header off the beginning; `None` where not all of it is there.
-pub fn split(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, FrameError> {
+/// A message without its header, and what follows it.
+pub type Split<'a> = (&'a [u8], &'a [u8]);
+
+/// Takes one message off the beginning; `None` where not all of it is there.
+pub fn split(bytes: &[u8]) -> Result<Option<Split<'_>>, FrameError> {
     let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>() else { return Ok(None) };
     Ok(rest.split_at_checked(length(*header)?))
 }

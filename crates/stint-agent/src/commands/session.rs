@@ -123,9 +123,10 @@ fn load(folder: &Path, run: &str) -> Result<(Vec<u8>, Recording), Failure> {
 
 fn in_words(it: &Recording) -> String {
     let CommandLine { user, run_as, command, argv, .. } = &it.what;
-    let rest: String = argv.iter().skip(1).map(|word| format!(" {}", printable(word))).collect();
+    let words: Vec<_> =
+        std::iter::once(command).chain(argv.iter().skip(1)).map(|word| printable(word)).collect();
     let part = if it.whole { "" } else { " (not whole)" };
-    format!("{} as {}: {}{rest}{part}", printable(user), printable(run_as), printable(command))
+    format!("{} as {}: {}{part}", printable(user), printable(run_as), words.join(" "))
 }
 
 #[cfg(test)]

@@ -86,8 +86,11 @@ impl Message {
         match self {
             Self::Register { .. } => true,
             Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
-            Self::CourierCame { .. } | Self::CourierLeft { .. } | Self::Decision(_) => false,
-            Self::Command { .. } | Self::Stranger { .. } => false,
+            Self::CourierCame { .. }
+            | Self::CourierLeft { .. }
+            | Self::Decision(_)
+            | Self::Command { .. }
+            | Self::Stranger { .. } => false,
         }
     }
 }

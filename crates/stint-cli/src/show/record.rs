@@ -244,7 +244,7 @@ mod tests {
             pid: 7,
             sub: false,
             io: true,
-            what,
+            what: Box::new(what),
         };
         let text = of(event);
         assert!(text.contains("alice ran /usr/bin/printf 'a b' '"), "{text}");

@@ -80,8 +80,8 @@ pub(crate) fn word(text: &str) -> String {
 }
 
 /// What is recorded of commands.
-pub(crate) fn record(record: &CommandRecord) -> Vec<String> {
-    let CommandRecord { level, input, subcommands, fail_closed } = *record;
+pub(crate) fn record(record: CommandRecord) -> Vec<String> {
+    let CommandRecord { level, input, subcommands, fail_closed } = record;
     let what = match level {
         RecordLevel::None => "only that sudo was used",
         RecordLevel::Commands => "each command with its arguments",
@@ -181,11 +181,11 @@ mod tests {
 
     #[test]
     fn a_record_says_how_much_and_whether_commands_run_without_it() {
-        assert_eq!(record(&CommandRecord::NONE), ["only that sudo was used"]);
-        assert_eq!(record(&CommandRecord::COMMANDS)[1], "commands run also when they cannot be recorded");
+        assert_eq!(record(CommandRecord::NONE), ["only that sudo was used"]);
+        assert_eq!(record(CommandRecord::COMMANDS)[1], "commands run also when they cannot be recorded");
         let all = CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: true };
         assert_eq!(
-            record(&all),
+            record(all),
             [
                 "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
                 "the programs that it starts, as far as sudo sees them",

@@ -27,7 +27,7 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .maybe("ticket", terms.ticket.as_deref().map(safe))
         .lines("login", rights::login(&terms.rights))
         .lines("sudo", rights::sudo(&terms.rights))
-        .lines("record", rights::record(&terms.record))
+        .lines("record", rights::record(terms.record))
         .maybe("groups", rights::groups(&terms.rights))
         .maybe("SSH keys", (!keys.is_empty()).then(|| keys.join(", ")))
         .add("window", duration::words(terms.max_window.0))

@@ -102,7 +102,7 @@ pub enum Event {
         pid: u32,
         sub: bool,
         io: bool,
-        what: CommandLine,
+        what: Box<CommandLine>,
     },
     /// sudo refused a command.
     CommandRejected {
@@ -114,7 +114,7 @@ pub enum Event {
         pid: u32,
         sub: bool,
         reason: String,
-        what: CommandLine,
+        what: Box<CommandLine>,
     },
     /// sudo found something that people should look at.
     CommandAlert {

@@ -80,7 +80,7 @@ fn every_event() -> Vec<Event> {
             pid: 9,
             sub: false,
             io: true,
-            what: what(),
+            what: Box::new(what()),
         },
         Event::CommandRejected {
             run: s("r1"),
@@ -89,7 +89,7 @@ fn every_event() -> Vec<Event> {
             pid: 9,
             sub: true,
             reason: s("command not allowed"),
-            what: CommandLine { argv_sha256: Some(Hash::ZERO), tty: None, ..what() },
+            what: Box::new(CommandLine { argv_sha256: Some(Hash::ZERO), tty: None, ..what() }),
         },
         Event::CommandAlert { run: s("r1"), grant: None, session: None, pid: 9, reason: s("odd") },
         Event::CommandEnded {

@@ -225,11 +225,11 @@ impl Run<'_> {
 }
 
 /// Reads a message. A long one is read beside the thread that all connections share.
-async fn understand(body: &Vec<u8>) -> Result<ClientMessage, Broken> {
+async fn understand(body: &[u8]) -> Result<ClientMessage, Broken> {
     if body.len() <= READ_AT_ONCE {
         return Ok(frame::parse(body)?);
     }
-    let body = body.clone();
+    let body = body.to_owned();
     let read = tokio::task::spawn_blocking(move || frame::parse(&body)).await;
     Ok(read.map_err(|e| Broken::Connection(io::Error::other(e)))??)
 }

@@ -81,10 +81,10 @@ pub(crate) fn records(told: Told, of: &Attribution) -> Event {
     let (grant, session) = (of.grant.as_ref().map(ToString::to_string), of.session.clone());
     match what {
         What::Accepted { what, sub, io } => {
-            Event::CommandAccepted { run, grant, session, pid, sub, io, what }
+            Event::CommandAccepted { run, grant, session, pid, sub, io, what: Box::new(what) }
         }
         What::Rejected { what, sub, reason } => {
-            Event::CommandRejected { run, grant, session, pid, sub, reason, what }
+            Event::CommandRejected { run, grant, session, pid, sub, reason, what: Box::new(what) }
         }
         What::Alert { reason } => Event::CommandAlert { run, grant, session, pid, reason },
         What::Ended { exit, io } => Event::CommandEnded {

@@ -36,7 +36,7 @@ pub(super) enum CheckError {
 
 /// Checks the file that holds a drop-in's text. The file has the owner and the mode that it will have in place.
 pub(super) fn check(tools: &Tools, file: &Path, intent: &DropIn<'_>) -> Result<(), CheckError> {
-    tools.can_record(&intent.record)?;
+    tools.can_record(intent.record)?;
     let read = run(&tools.cvtsudoers, &["-f", "json"], Some(file))?;
     if !read.ok || !read.err.trim().is_empty() {
         return Err(CheckError::Unreadable(first_line(&read.err)));

@@ -51,7 +51,7 @@ pub(super) struct Tools {
 
 impl Tools {
     /// Whether this sudo can record what is asked for. A grant that asks for more than it can is refused, not run without a record.
-    pub(super) fn can_record(&self, record: &CommandRecord) -> Result<(), Unsupported> {
+    pub(super) fn can_record(&self, record: CommandRecord) -> Result<(), Unsupported> {
         let needs = [
             (record.level > RecordLevel::None, HAS_LOG_SERVERS, "a record of commands"),
             (record.subcommands, TELLS_SUBCOMMANDS, "a record of subcommands"),
@@ -245,15 +245,15 @@ mod tests {
         };
         let commands = CommandRecord::COMMANDS;
         let subcommands = CommandRecord { subcommands: true, ..commands };
-        assert_eq!(of(Version(1, 8, 31)).can_record(&CommandRecord::NONE), Ok(()));
-        let refused = of(Version(1, 8, 31)).can_record(&commands).unwrap_err().to_string();
+        assert_eq!(of(Version(1, 8, 31)).can_record(CommandRecord::NONE), Ok(()));
+        let refused = of(Version(1, 8, 31)).can_record(commands).unwrap_err().to_string();
         assert!(
             refused.starts_with("sudo 1.8.31 cannot give a record of commands: 1.9.0 or later"),
             "{refused}"
         );
-        assert_eq!(of(Version(1, 9, 5)).can_record(&commands), Ok(()));
-        assert!(of(Version(1, 9, 5)).can_record(&subcommands).is_err());
-        assert_eq!(of(Version(1, 9, 8)).can_record(&subcommands), Ok(()));
+        assert_eq!(of(Version(1, 9, 5)).can_record(commands), Ok(()));
+        assert!(of(Version(1, 9, 5)).can_record(subcommands).is_err());
+        assert_eq!(of(Version(1, 9, 8)).can_record(subcommands), Ok(()));
     }
 
     #[test]
