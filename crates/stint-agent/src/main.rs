@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use commands::failure::Failure;
-use commands::{arm, check_config, enroll, fast_moves, session, status};
+use commands::{arm, check_config, enroll, fast_moves, left, session, status};
 
 /// Temporary access for this host: enrol it, arm it, and see what is in force.
 #[derive(Debug, Parser)]
@@ -77,6 +77,14 @@ enum Command {
     Session {
         #[command(subcommand)]
         command: SessionCommand,
+    },
+    /// Say how much time you have here; for everybody
+    Left,
+    /// Look for what a grant that ended left behind (the warden has systemd run it)
+    #[command(hide = true)]
+    Sweep {
+        /// The grant's id
+        grant: String,
     },
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
@@ -190,6 +198,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Session { command: SessionCommand::Show { run } } => session::show(&run)?,
         Command::Session { command: SessionCommand::Play { run, raw, at_once } } => {
             session::play(&run, raw, at_once)?;
+        }
+        Command::Left => left::run()?,
+        Command::Sweep { grant } => {
+            log_to_stderr();
+            warden::residue::sweep(&grant).map_err(Failure::failed)?;
         }
         Command::CheckConfig { file } => check_config::run(&file)?,
     }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::ApiError;
 use crate::audit::{EventView, JournalPage};
-use crate::grants::{Extend, GrantView, Revoke};
+use crate::grants::{CertificateView, Extend, GrantView, NewCertificate, Revoke};
 use crate::hosts::{HostView, Invitation, InviteHost};
 use crate::locks::{LockView, NewLock};
 use crate::people::{
@@ -307,6 +307,11 @@ impl Client {
     /// Lengthens the window.
     pub async fn extend(&self, id: &str, by: u64) -> Result<GrantView, ClientError> {
         self.post(&["grants", id, "extend"], &Extend { by }).await
+    }
+
+    /// Certifies an SSH key for logins by the caller's own active grant.
+    pub async fn certify(&self, id: &str, key: &NewCertificate) -> Result<CertificateView, ClientError> {
+        self.post(&["grants", id, "certificate"], key).await
     }
 
     /// Sets a lock.

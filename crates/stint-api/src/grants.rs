@@ -34,6 +34,19 @@ pub struct GrantView {
     pub end_reason: Option<String>,
     /// On how many hosts the newest change took effect.
     pub effect: Effect,
+    /// What each host says was left when the grant had ended.
+    pub receipts: Vec<ReceiptView>,
+}
+
+/// What a host says was left when a grant had ended, in short; all of it stands in the host's journal.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptView {
+    /// The host.
+    pub host: String,
+    /// `clean`, or what is to be looked at.
+    pub outcome: String,
+    /// When it was made, by the host (unix seconds).
+    pub at: i64,
 }
 
 /// How far a change has come: `effective on 47 of 48 hosts in 0.8 s`.
@@ -52,6 +65,31 @@ pub struct HostEffect {
     pub effective_after_ms: Option<u64>,
     /// What the host said if it refused the grant.
     pub refused: Option<String>,
+}
+
+/// `POST /v1/grants/{id}/certificate`: an SSH certificate for a login by a grant that is active.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCertificate {
+    /// For which of the grant's hosts.
+    pub host: String,
+    /// The public key that it certifies, as OpenSSH writes it.
+    pub public_key: String,
+}
+
+/// An SSH certificate.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// The certificate, as OpenSSH writes it.
+    pub certificate: String,
+    /// Its number, as sshd writes it to its log.
+    pub serial: u64,
+    /// The account on the host.
+    pub user: String,
+    /// Networks from which it holds; anywhere if empty.
+    pub origins: Vec<String>,
+    /// When it ends (unix seconds).
+    pub until: i64,
 }
 
 /// `POST /v1/grants/{id}/revoke`.

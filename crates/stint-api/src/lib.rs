@@ -33,6 +33,7 @@
 //! | `POST /v1/grants/{id}/activate`, `.../end` | | [`grants::GrantView`] |
 //! | `POST /v1/grants/{id}/revoke` | [`grants::Revoke`] | [`grants::GrantView`] |
 //! | `POST /v1/grants/{id}/extend` | [`grants::Extend`] | [`grants::GrantView`] |
+//! | `POST /v1/grants/{id}/certificate` | [`grants::NewCertificate`] | [`grants::CertificateView`] |
 //! | `GET /v1/locks`, `POST /v1/locks` | [`locks::NewLock`] | list of [`locks::LockView`]; [`locks::LockView`] |
 //! | `GET /v1/locks/{id}`, `DELETE /v1/locks/{id}` | | [`locks::LockView`]; 204 |
 //! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | list of [`hosts::HostView`]; [`hosts::HostView`] |

@@ -37,6 +37,8 @@ pub struct Me {
     pub roles: Vec<String>,
     /// The fleet.
     pub fleet: String,
+    /// Their account on hosts.
+    pub account: String,
 }
 
 /// `POST /v1/users` (administrator): a new user.

@@ -42,6 +42,20 @@ pub struct Config {
     /// the rest must be enrolled anew.
     #[serde(default = "default_certificate", deserialize_with = "length")]
     pub host_certificate_life: Seconds,
+    /// How long an SSH certificate of a person holds at most. It is asked for at the login, and a session outlives it.
+    #[serde(default = "default_ssh_certificate", deserialize_with = "length")]
+    pub ssh_certificate_life: Seconds,
+    /// Whether an SSH certificate holds only from the address from which it was asked for. To be switched off only where hosts see people
+    /// under other addresses than the broker does.
+    #[serde(default = "default_bound")]
+    pub ssh_certificate_bound_to_address: bool,
+}
+
+fn default_ssh_certificate() -> Seconds {
+    Seconds(5 * 60)
+}
+fn default_bound() -> bool {
+    true
 }
 
 fn default_pulse() -> Seconds {
@@ -141,6 +155,9 @@ impl Config {
         }
         if !(Seconds(1)..=Seconds(60)).contains(&self.keep_alive) {
             return Err(wrong("keep_alive", "1s to 1m"));
+        }
+        if !(Seconds(30)..=Seconds(3600)).contains(&self.ssh_certificate_life) {
+            return Err(wrong("ssh_certificate_life", "30s to 1h: it need only last for a login"));
         }
         if !(Seconds(30)..=Seconds(90 * 24 * 3600)).contains(&self.host_certificate_life) {
             return Err(wrong(

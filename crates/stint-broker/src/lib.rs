@@ -10,6 +10,7 @@
 
 pub mod bundle;
 pub mod catalog;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod error;

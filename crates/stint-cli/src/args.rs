@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod sign_in;
+mod ssh;
 
 use clap::{Parser, Subcommand};
 
@@ -14,6 +15,7 @@ pub(crate) use admin::{
     RosterCommand, RosterSignArgs, UserCommand,
 };
 pub(crate) use sign_in::{LoginArgs, PasswordArgs};
+pub(crate) use ssh::SshArgs;
 
 use crate::output::Output;
 
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Whoami,
     /// Change your password.
     Password(PasswordArgs),
+    /// Log in to a host; without a grant, ask for one and wait for it. The exit code is ssh's own.
+    Ssh(SshArgs),
+    /// Print lines for ~/.ssh/config, by which plain ssh, scp and rsync log in by your active grants.
+    SshConfig,
     /// Ask for access, and review what others ask for.
     #[command(subcommand)]
     Request(RequestCommand),

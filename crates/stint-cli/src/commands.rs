@@ -10,14 +10,20 @@ mod review;
 mod root;
 mod roster;
 mod sign_in;
+mod ssh;
+
+use std::process::ExitCode;
 
 use crate::args::{Cli, Command};
 use crate::exit::Outcome;
 
 /// Runs one command.
-pub(crate) async fn run(cli: Cli) -> Outcome {
+pub(crate) async fn run(cli: Cli) -> Outcome<ExitCode> {
     let output = cli.output;
-    match cli.command {
+    let done = match cli.command {
+        // The one whose exit code is another program's.
+        Command::Ssh(args) => return ssh::run(args, output).await,
+        Command::SshConfig => ssh::print_config().await,
         Command::Login(args) => sign_in::login(&args, output).await,
         Command::Logout => sign_in::logout(output).await,
         Command::Whoami => sign_in::whoami(output).await,
@@ -31,5 +37,6 @@ pub(crate) async fn run(cli: Cli) -> Outcome {
         Command::Root(command) => root::run(command, output).await,
         Command::Roster(command) => roster::run(command, output).await,
         Command::Audit(command) => audit::run(command, output).await,
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! Asking people, and reading secrets from where a script put them.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -36,6 +36,27 @@ fn first_line(reader: impl BufRead) -> std::io::Result<Zeroizing<String>> {
     let end = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(end);
     Ok(line)
+}
+
+/// Asks for a line at the terminal; an empty one is `otherwise`, if there is that.
+pub(crate) fn line(what: &str, otherwise: Option<&str>, option: &str) -> Outcome<String> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Failure::usage(format!("there is no terminal to ask at ({what})"))
+            .next(format!("give it with {option}")));
+    }
+    let shown = otherwise.map(|text| format!(" [{}]", crate::show::safe(text))).unwrap_or_default();
+    eprint!("{what}{shown}: ");
+    let mut answer = String::new();
+    let read = stdin.lock().take(4096).read_line(&mut answer);
+    read.map_err(|e| Failure::new(Exit::Refused, format!("the answer cannot be read: {e}")))?;
+    match (answer.trim(), otherwise) {
+        ("", Some(otherwise)) => Ok(otherwise.to_owned()),
+        ("", None) => {
+            Err(Failure::usage(format!("{what}: nothing was said")).next(format!("give it with {option}")))
+        }
+        (said, _) => Ok(said.to_owned()),
+    }
 }
 
 /// Asks for a yes. Nothing but `yes` or `y` is one.

@@ -11,7 +11,8 @@ use crate::host_config::Ceiling;
 use crate::ids::{FleetName, GroupName, Principal, Sha256Hex, UserName};
 use crate::record::RecordLevel;
 use crate::review::{ReviewDecision, SignedReview, VerifiedReview};
-use crate::rights::SudoRule;
+use crate::rights::login::Forwarding;
+use crate::rights::{LoginRight, SudoRule};
 use crate::roster::Roster;
 use crate::strict::document;
 use crate::terms::{CheckedTerms, TermsError};
@@ -169,9 +170,6 @@ impl Judge<'_> {
         if !rights.groups.is_empty() {
             return Err(Refusal::Unsupported("groups"));
         }
-        if terms.idle_limit.is_some() {
-            return Err(Refusal::Unsupported("an idle limit"));
-        }
         Ok(())
     }
 
@@ -204,7 +202,9 @@ impl Judge<'_> {
         };
         let for_login =
             if terms.user.as_str() == "root" { needed.login.max(needed.root) } else { needed.login };
-        let login = rights.login.iter().filter(|_| !free(&|u| u.login)).map(|_| for_login);
+        // The host frees the login of an account, and not what else a connection may carry.
+        let is_free = |login: &LoginRight| login.forwarding == Forwarding::NONE && free(&|u| u.login);
+        let login = rights.login.iter().filter(|login| !is_free(login)).map(|_| for_login);
         let sudo = rights
             .sudo
             .iter()

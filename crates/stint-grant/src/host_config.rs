@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::ids::{GroupName, Sha256Hex, UserName};
 use crate::record::RecordLevel;
+use crate::residue::Residue;
 use crate::rights::{Command, SudoRule};
 use crate::time::Seconds;
 
@@ -26,6 +27,8 @@ pub struct HostConfig {
     pub limits: Limits,
     /// What no grant may exceed.
     pub ceiling: Ceiling,
+    /// What is done about the things that a grant leaves behind.
+    pub residue: Residue,
 }
 
 /// Who is managed, and where.
@@ -199,6 +202,9 @@ impl HostConfig {
         if !(10..=60_000).contains(&self.limits.register_timeout_ms) {
             return Some("limits.register_timeout_ms must be between 10 and 60000".to_owned());
         }
+        if let Some(message) = self.residue.mistake() {
+            return Some(message);
+        }
         let idle = self.ceiling.unreviewed.iter().find(|u| !u.login && u.sudo.is_none())?;
         Some(format!(
             "ceiling.unreviewed for {} frees nothing: add `login = true` or a `sudo` rule",
@@ -248,7 +254,7 @@ fn exact_rule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SudoR
 }
 
 /// `"15m"`, `"8h"`, `"1h 30m"`: a positive length of time in whole seconds.
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seconds, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map_err(serde::de::Error::custom)
 }

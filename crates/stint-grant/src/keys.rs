@@ -50,6 +50,16 @@ impl PublicKey {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+    /// As OpenSSH writes it, without a comment: `ssh-ed25519 AAAA...`.
+    pub fn to_openssh(&self) -> String {
+        const KIND: &str = "ssh-ed25519";
+        let mut blob = Vec::with_capacity(51);
+        for field in [KIND.as_bytes(), &self.0] {
+            blob.extend_from_slice(&u32::try_from(field.len()).unwrap_or_default().to_be_bytes());
+            blob.extend_from_slice(field);
+        }
+        format!("{KIND} {}", data_encoding::BASE64.encode(&blob))
+    }
     /// SHA-256 of the raw key.
     pub fn id(&self) -> KeyId {
         KeyId::of(&self.0)

@@ -20,6 +20,7 @@ pub mod keys;
 pub mod mark;
 pub mod record;
 pub mod register;
+pub mod residue;
 #[cfg(feature = "reviews")]
 pub mod review;
 pub mod rights;

@@ -9,13 +9,17 @@ use crate::ids::{
     EntitlementName, Fingerprint, FleetName, GrantId, HostName, Principal, Sha256Hex, UserName,
 };
 use crate::record::{CommandRecord, RecordError};
-use crate::rights::{RightError, Rights};
+use crate::rights::login::LOGOUT_SERVICES;
+use crate::rights::{LoginRight, RightError, Rights};
 use crate::strict::{self, document};
 use crate::time::{Seconds, UnixTime};
 use crate::words;
 
 /// The largest terms, in bytes.
 pub const MAX_TERMS_BYTES: usize = 64 * 1024;
+
+/// The shortest idle limit. The kernel notes the use of a terminal to within 8 seconds.
+pub const MIN_IDLE: Seconds = Seconds(10);
 
 /// The last end that a window may have: 9999-12-30 00:00:00 UTC. Later ones cannot be written as a date (sudo's NOTAFTER).
 const LAST_END: UnixTime = UnixTime(253_402_128_000);
@@ -61,6 +65,8 @@ document! {
         pub max_staleness: Seconds,
         /// End sessions that were idle for this long.
         pub idle_limit: Option<Seconds>,
+        /// The first time that its last login closes, the right is over on that host, with time left or not.
+        pub end_on_logout: bool,
     }
 }
 
@@ -100,6 +106,16 @@ pub enum TermsError {
         "terms: the reason must have 1 to 500 printable characters, the ticket 1 to 100; none that is invisible or turns the writing around"
     )]
     Reason,
+    /// An idle limit that is shorter than what can be measured.
+    #[error(
+        "terms: an idle limit of less than {MIN_IDLE} cannot be kept: terminals tell their use that precisely only"
+    )]
+    Idle,
+    /// An end by logout for a right that nobody logs in by.
+    #[error(
+        "terms: the right cannot end with the logout, since it allows no login by sshd or at the console"
+    )]
+    Logout,
     /// A window of no length, one that cannot be claimed, or one that may end outside the calendar.
     #[error(
         "terms: the window has no length, must be claimed before it may begin, or lies outside the years 1970 to 9999"
@@ -173,6 +189,14 @@ impl Terms {
         let in_calendar = self.not_before >= UnixTime(0) && last_end <= LAST_END;
         if self.max_window.0 == 0 || self.claim_by < self.not_before || !in_calendar {
             return Err(TermsError::Window);
+        }
+        if self.idle_limit.is_some_and(|limit| limit < MIN_IDLE) {
+            return Err(TermsError::Idle);
+        }
+        let logs_in =
+            |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
+        if self.end_on_logout && !self.rights.login.as_ref().is_some_and(logs_in) {
+            return Err(TermsError::Logout);
         }
         Ok(())
     }

@@ -123,6 +123,17 @@ impl Floor {
         Ok(reading.wall)
     }
 
+    /// The same line of time, anchored at a later signed time of this boot, which news usually is: it is a little behind now. Else what
+    /// was signed since the first news of a boot would count as new after the next reboot, and vouch for a clock that lost its time.
+    fn moved_along(&self, signed: UnixTime, reading: &ClockReading) -> Self {
+        let here = self.boot_id == reading.boot_id && reading.boottime_ms >= self.boottime_ms;
+        if !here || signed <= self.time {
+            return self.clone();
+        }
+        let later_ms = signed.since(self.time).0.saturating_mul(1000);
+        Self { time: signed, boottime_ms: self.boottime_ms.saturating_add(later_ms), ..self.clone() }
+    }
+
     /// The floor after `signed` was authenticated. Time never goes back, and the wall clock never raises it.
     ///
     /// A signed time that is not later than what is known says nothing new, in a new boot either: else a pulse from before the
@@ -133,7 +144,7 @@ impl Floor {
             return Err(ClockFault::FarAhead { signed, now: known.max(reading.wall) });
         }
         if signed <= known {
-            return Ok(self.clone());
+            return Ok(self.moved_along(signed, reading));
         }
         Ok(Self { time: signed, boot_id: reading.boot_id.clone(), boottime_ms: reading.boottime_ms })
     }

@@ -11,6 +11,7 @@ use stint_grant::dsse;
 use stint_grant::host_config::{Ceiling, Unreviewed};
 use stint_grant::ids::*;
 use stint_grant::record::{CommandRecord, RecordLevel};
+use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, SudoRule};
 use stint_grant::roster::{self, Reviewer, RosterError};
@@ -284,6 +285,23 @@ fn only_the_exact_rule_that_the_host_lists_needs_no_review() {
     world.judge(&world.grant(), &[], &ceiling).unwrap();
     world.terms.rights.sudo[0].noexec = false;
     assert_eq!(world.judge(&world.grant(), &[], &ceiling).unwrap_err(), none(1));
+}
+
+#[test]
+fn a_login_that_the_host_frees_from_reviews_is_free_without_forwarding_only() {
+    let mut world = World::new();
+    world.terms.rights.sudo.clear();
+    let unreviewed = vec![Unreviewed { user: id("alice"), login: true, sudo: None }];
+    let ceiling = Ceiling { unreviewed, ..Ceiling::default() };
+    world.judge(&world.grant(), &[], &ceiling).unwrap();
+    let changes: [fn(&mut Forwarding); 3] = [|f| f.port = true, |f| f.agent = true, |f| f.x11 = true];
+    for change in changes {
+        let mut forwards = World::new();
+        forwards.terms = world.terms.clone();
+        change(&mut forwards.terms.rights.login.as_mut().unwrap().forwarding);
+        assert_eq!(forwards.judge(&forwards.grant(), &[], &ceiling).unwrap_err(), none(1));
+        forwards.judge(&forwards.grant(), &[forwards.approval()], &ceiling).unwrap();
+    }
 }
 
 #[test]

@@ -109,6 +109,20 @@ fn an_online_key_may_not_sign_rosters_or_roots() {
     let mut world = World::new();
     world.root.root = role(&[&world.pulse_key], 1);
     assert_eq!(world.root.check_roles(), Err(RootError::OnlineKey("root")));
+    let mut world = World::new();
+    let authority = key(60);
+    assert_eq!(world.root.certificate, role(&[&authority], 1));
+    world.root.roster = role(&[&world.roster_key, &authority], 1);
+    assert_eq!(world.root.check_roles(), Err(RootError::OnlineKey("roster")));
+}
+
+#[test]
+fn a_certificate_role_that_promises_two_signatures_is_refused_as_sshd_takes_one() {
+    let mut world = World::new();
+    world.root.certificate = role(&[&world.pulse_key, &world.bundle_key], 2);
+    assert_eq!(world.root.check_roles(), Err(RootError::BadRole("certificate")));
+    world.root.certificate.threshold = 1;
+    world.root.check_roles().unwrap();
 }
 
 #[test]

@@ -15,9 +15,10 @@ use crate::tell;
 /// Whether the process is in a session that logind knows. From there pam_systemd opens none: that session's limit holds for what sudo starts,
 /// until `session register` moves it. (logind's CreateSession refuses a caller that is in a session already.)
 fn is_in_a_session(host: &impl Host) -> bool {
-    host.cgroups().as_deref().and_then(session_id).is_some_and(|id| {
-        host.base().join("run/systemd/sessions").join(id).exists()
-    })
+    host.cgroups()
+        .as_deref()
+        .and_then(session_id)
+        .is_some_and(|id| host.base().join("run/systemd/sessions").join(id).exists())
 }
 
 /// The session in the text of `/proc/self/cgroup`: `0::/user.slice/user-UID.slice/session-ID.scope`.

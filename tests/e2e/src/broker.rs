@@ -21,10 +21,14 @@ const PASSPHRASE: &str = "offline keys of the lab";
 
 /// One file of the catalog each.
 const CATALOG: &[(&str, &str)] = &[
+    ("everywhere.toml", include_str!("catalog/everywhere.toml")),
     ("nginx-restart.toml", include_str!("catalog/nginx-restart.toml")),
+    ("web-forward.toml", include_str!("catalog/web-forward.toml")),
+    ("web-idle.toml", include_str!("catalog/web-idle.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
     ("web-closed.toml", include_str!("catalog/web-closed.toml")),
     ("web-record.toml", include_str!("catalog/web-record.toml")),
+    ("web-once.toml", include_str!("catalog/web-once.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];
 
@@ -53,7 +57,12 @@ pub struct Broker {
 
 impl Broker {
     /// Makes a broker with further files in its catalog, and more lines in `broker.toml`, and takes its offline keys away.
-    pub(crate) fn init(lab: &Lab, packages: &Packages, more: &str, catalog: &[(&str, &str)]) -> Result<Self, E2eError> {
+    pub(crate) fn init(
+        lab: &Lab,
+        packages: &Packages,
+        more: &str,
+        catalog: &[(&str, &str)],
+    ) -> Result<Self, E2eError> {
         let program = packages.unpack_broker(lab)?;
         let (data, offline) = (lab.dir().join("broker"), lab.dir().join("offline"));
         let passphrase = lab.dir().join("passphrase");

@@ -125,22 +125,34 @@ impl Fleet {
 
     /// Invites the host and enrols it, as an administrator does.
     pub fn enroll(&self) -> Result<(), E2eError> {
-        let invitation = self.admin.json(&["host", "join", HOST, "--label", "role=web"])?;
-        let token = text(&invitation, "token")?;
-        let url = self.broker.url();
-        let enrolled = self.host.exec(&["stintd", "enroll", "--broker", &url, "--token", &token])?;
-        enrolled.check("stintd enroll")?;
-        until("the host to be connected", BOUND, || {
-            self.admin.json(&["host", "show", HOST]).is_ok_and(|host| host["connected"] == true)
-        })?;
-        Ok(())
+        self.enroll_host(&self.host)
     }
 
     /// Wires PAM, enforces, and confirms.
     pub fn arm(&self) -> Result<(), E2eError> {
-        self.host.exec(&["stintd", "arm", "--rollback", "10m"])?.check("stintd arm")?;
-        // From a new login, as it asks: it proves the way in.
-        self.host.ssh("rescue", "sudo -n stintd confirm")?.check("stintd confirm")?;
+        arm(&self.host)
+    }
+
+    /// One more host of the fleet, enrolled and armed like the first.
+    pub fn another_host(&self, name: &str) -> Result<Host, E2eError> {
+        let host = self.lab.host(name)?;
+        host.install_deb(&Packages::find().host)?;
+        prepare(&host, HOST_TOML)?;
+        self.enroll_host(&host)?;
+        arm(&host)?;
+        Ok(host)
+    }
+
+    fn enroll_host(&self, host: &Host) -> Result<(), E2eError> {
+        let name = host.name();
+        let invitation = self.admin.json(&["host", "join", name, "--label", "role=web"])?;
+        let token = text(&invitation, "token")?;
+        let url = self.broker.url();
+        let enrolled = host.exec(&["stintd", "enroll", "--broker", &url, "--token", &token])?;
+        enrolled.check("stintd enroll")?;
+        until("the host to be connected", BOUND, || {
+            self.admin.json(&["host", "show", name]).is_ok_and(|host| host["connected"] == true)
+        })?;
         Ok(())
     }
 
@@ -171,6 +183,13 @@ impl Fleet {
         let grant = self.alice.json(&["grant", "show", id])?;
         grant["until"].as_f64().ok_or_else(|| E2eError::answer("field until", grant))
     }
+}
+
+fn arm(host: &Host) -> Result<(), E2eError> {
+    host.exec(&["stintd", "arm", "--rollback", "10m"])?.check("stintd arm")?;
+    // From a new login, as it asks: it proves the way in.
+    host.ssh("rescue", "sudo -n stintd confirm")?.check("stintd confirm")?;
+    Ok(())
 }
 
 /// The service that the story is about, the break-glass account's own sudo, and the host's own ceiling.

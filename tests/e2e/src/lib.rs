@@ -11,6 +11,7 @@ mod error;
 mod fleet;
 mod packages;
 mod person;
+pub mod sudo_rs;
 mod watch;
 
 pub use broker::Broker;

@@ -77,10 +77,19 @@ impl Person {
 
     /// Runs `stint` with these arguments, whatever comes of it.
     pub fn stint(&self, args: &[&str]) -> Result<Outcome, E2eError> {
-        let program = self.program.to_string_lossy();
+        self.at_desk(&[&[&*self.program.to_string_lossy()], args].concat())
+    }
+
+    /// Runs a program at their desk: with their home, a runtime folder of their own, and `stint` on the path.
+    pub fn at_desk(&self, line: &[&str]) -> Result<Outcome, E2eError> {
+        let run = self.home.join("run");
+        fs::create_dir_all(&run).map_err(E2eError::file(&run))?;
         let home = format!("HOME={}", self.home.display());
-        let env = ["env", "-u", "XDG_CONFIG_HOME", "-u", "XDG_RUNTIME_DIR", &home, &program];
-        Ok(self.lab.control(&[&env, args].concat())?)
+        let run = format!("XDG_RUNTIME_DIR={}", run.display());
+        let programs = self.program.parent().unwrap_or(Path::new("/")).display().to_string();
+        let path = format!("PATH={programs}:/usr/local/bin:/usr/bin:/bin");
+        let env = ["env", "-u", "XDG_CONFIG_HOME", "-u", "SSH_AUTH_SOCK", &home, &run, &path];
+        Ok(self.lab.control(&[&env, line].concat())?)
     }
 
     /// Runs `stint`, which must succeed.
@@ -104,6 +113,7 @@ impl Person {
     pub fn start(&self, args: &[&str]) -> Result<Child, E2eError> {
         let mut command: Command = self.lab.control_command(&self.program);
         command.args(args).env("HOME", &self.home).env_remove("XDG_CONFIG_HOME");
+        command.env("XDG_RUNTIME_DIR", self.home.join("run"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(E2eError::file(&self.program))
     }

@@ -114,7 +114,9 @@ fn elevations_share_a_scope_that_outlives_the_warden_and_goes_with_the_grant() -
     session.type_line("sudo -n sleep 616 & sudo -n sleep 617 &")?;
     until("both to run", BOUND, || runs(host, "sleep 616") && runs(host, "sleep 617"))?;
     let (one, two) = (cgroups_of(host, "sleep 616")?, cgroups_of(host, "sleep 617")?);
-    let scope = |path: &str| path.split('/').find(|part| part.ends_with(".scope")).map(str::to_owned);
+    let scope = |path: &str| {
+        path.split('/').find(|part| part.starts_with("stint-") && !part.contains(".slice")).map(str::to_owned)
+    };
     assert!(one.trim() != two.trim() && scope(&one).is_some(), "no groups of their own: {one} {two}");
     assert_eq!(scope(&one), scope(&two));
     let unit = scope(&one).unwrap_or_default();

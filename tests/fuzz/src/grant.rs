@@ -59,6 +59,7 @@ fn root_document() -> Root {
         roster: role(2),
         bundle: role(3),
         pulse: role(4),
+        certificate: role(4),
     }
 }
 /// The root, its envelope, and a good roster: made once.
@@ -142,6 +143,7 @@ fn terms_document() -> Terms {
         max_extension: Seconds(1800),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 fn shard_document() -> Shard {

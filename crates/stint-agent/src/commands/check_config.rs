@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use stint_grant::host_config::{HostConfig, MAX_HOST_CONFIG_BYTES};
+use stint_grant::residue::Policy;
 
 use super::failure::{Exit, Failure};
 use crate::warden::files;
@@ -59,6 +60,20 @@ fn summary(config: &HostConfig) -> String {
             reviews.login, reviews.sudo, reviews.root, reviews.group
         ),
     );
+    let residue = &config.residue;
+    line("a look for residue", format!("{} at most", residue.time_limit));
+    let treated = residue.policy.iter().map(|(kind, policy)| {
+        let policy = match policy {
+            Policy::Undo => "undo",
+            Policy::Report => "report",
+            Policy::Ignore => "ignore",
+        };
+        format!("{} {policy}", kind.word())
+    });
+    line("residue, not by default", list(&treated.collect::<Vec<_>>()));
+    if !residue.watch.is_empty() {
+        line("watched beside", list(&residue.watch));
+    }
     text
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod check_config;
 pub(crate) mod enroll;
 pub(crate) mod failure;
 pub(crate) mod fast_moves;
+pub(crate) mod left;
 pub(crate) mod session;
 pub(crate) mod status;
 pub(crate) mod system;

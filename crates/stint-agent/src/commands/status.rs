@@ -344,6 +344,9 @@ fn text(report: &Report) -> String {
                 UnixTime(grant.until)
             );
         }
+        for receipt in &warden.receipts {
+            let _ = writeln!(out, "  receipt of {}: {}", receipt.grant, receipt.outcome);
+        }
         for refused in &warden.refused {
             let _ = writeln!(out, "  refused: {} ({})", refused.grant, refused.cause);
         }

@@ -11,6 +11,7 @@ mod recovery;
 mod segment;
 mod shipping;
 mod store;
+mod tail;
 
 #[cfg(test)]
 mod tests;

@@ -65,7 +65,8 @@ pub(crate) fn compare(
     }
 }
 
-fn same(theirs: Hash, own: Hash, epoch: u64, size: u64) -> Compared {
+/// The same where the journal's own hash is known already.
+pub(crate) fn same(theirs: Hash, own: Hash, epoch: u64, size: u64) -> Compared {
     if theirs == own {
         return Compared::Same;
     }
@@ -97,25 +98,29 @@ pub(crate) fn cut(
         let skip = if id.epoch == epoch { size.saturating_sub(id.first) } else { 0 };
         let records = read.records.get(usize::try_from(skip).unwrap_or(usize::MAX)..).unwrap_or_default();
         if !records.is_empty() {
-            return Ok(Some(shipment(&read, records, identity)));
+            let before = &read.records[..read.records.len() - records.len()];
+            let mut chain = read.start.clone();
+            let whole = before.iter().all(|record| chain.verify_next(record).is_ok());
+            return Ok(Some(shipment(whole.then_some(chain), records, identity)));
         }
     }
     Ok(None)
 }
 
-fn shipment(read: &Read, records: &[Vec<u8>], identity: &SigningKey) -> ShipRecords {
+/// As many of the records as go into one shipment; with a checkpoint if the journal before them is known.
+pub(crate) fn shipment(before: Option<Chain>, records: &[Vec<u8>], identity: &SigningKey) -> ShipRecords {
     let mut bytes = 0;
     let fits = |record: &&Vec<u8>| {
         bytes += record.len();
         bytes <= MAX_BYTES
     };
     let count = records.iter().take(MAX_RECORDS).take_while(fits).count().max(1);
-    let shipped = &records[..count];
-    let before = read.records.len() - records.len();
-    let mut chain = read.start.clone();
-    let whole = read.records[..before + count].iter().all(|record| chain.verify_next(record).is_ok());
+    let shipped = &records[..count.min(records.len())];
+    let after = before.and_then(|mut chain| {
+        shipped.iter().all(|record| chain.verify_next(record).is_ok()).then_some(chain)
+    });
     ShipRecords {
         records: shipped.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect(),
-        checkpoint: whole.then(|| chain.sign(identity)),
+        checkpoint: after.map(|chain| chain.sign(identity)),
     }
 }

@@ -20,6 +20,7 @@ use super::auth_log::AuthLog;
 use super::recovery::{self, Owner};
 use super::segment::{self, SegmentId};
 use super::shipping::{self, Compared};
+use super::tail::Tail;
 use crate::warden::files::{self, FileError};
 
 /// A new segment is begun after so many bytes.
@@ -78,6 +79,10 @@ pub(crate) struct Journal {
     /// What is on disk.
     durable: Chain,
     pending: Vec<u8>,
+    /// What the broker does not hold yet, as far as it is in memory.
+    tail: Tail,
+    /// The segment that the mark was in when old ones were deleted last.
+    cleared: Option<SegmentId>,
     dropped: u64,
     open: Option<Open>,
     cursor: Option<Cursor>,
@@ -125,8 +130,10 @@ impl Journal {
             boot: boot.to_owned(),
             now,
             durable: found.chain.clone(),
+            tail: Tail::after(&found.chain),
             chain: found.chain,
             pending: Vec::new(),
+            cleared: None,
             dropped: 0,
             open,
             cursor,
@@ -204,8 +211,9 @@ impl Journal {
         };
         segment::append(&mut open.file, &open.path, open.length, &self.pending)?;
         open.length += self.pending.len() as u64;
-        self.pending.clear();
         self.durable = self.chain.clone();
+        self.tail.extend(&self.pending, &self.durable);
+        self.pending.clear();
         if open.length >= SEGMENT_BYTES {
             self.open = None;
         }
@@ -219,7 +227,11 @@ impl Journal {
         self.in_flight = false;
         self.mark = None;
         let hash: Hash = mark.hash.as_str().parse().expect("both are SHA-256 in lowercase hexadecimal");
-        match shipping::compare(&self.dir, mark.epoch, mark.size, hash, &self.durable)? {
+        let compared = match self.tail.hash_at(mark.epoch, mark.size) {
+            Some(own) => shipping::same(hash, own, mark.epoch, mark.size),
+            None => shipping::compare(&self.dir, mark.epoch, mark.size, hash, &self.durable)?,
+        };
+        match compared {
             Compared::Same => {}
             Compared::Contradiction(why) => {
                 self.stop(why);
@@ -228,6 +240,7 @@ impl Journal {
         }
         self.stopped = None;
         self.mark = Some((mark.epoch, mark.size));
+        self.tail.forget(mark.epoch, mark.size);
         let cursor = Cursor { epoch: mark.epoch, size: mark.size, hash };
         let before = self.cursor.as_ref().map(|c| (c.epoch, c.size));
         if before.is_some_and(|before| (mark.epoch, mark.size) < before) {
@@ -238,7 +251,13 @@ impl Journal {
         }
         if before != Some((mark.epoch, mark.size)) {
             let bytes = serde_json::to_vec(&cursor).expect("a cursor is plain data");
-            files::replace(&cursor_path(&self.dir), &bytes, 0o600)?;
+            // An older one after a power cut is true as well. There must be one: it tells a journal that is gone from one that never was.
+            let path = cursor_path(&self.dir);
+            if before.is_some_and(|(epoch, _)| epoch == mark.epoch) {
+                files::replace_volatile(&path, &bytes, 0o600)?;
+            } else {
+                files::replace(&path, &bytes, 0o600)?;
+            }
             self.cursor = Some(cursor);
             self.delete_below(mark.epoch, mark.size)?;
         }
@@ -260,7 +279,13 @@ impl Journal {
     }
 
     fn delete_below(&mut self, epoch: u64, size: u64) -> Result<(), FileError> {
+        // Only where a segment has come to be held whole there is something to do.
         let ids = segment::list(&self.dir)?;
+        let held = ids.iter().rev().find(|id| (id.epoch, id.first) <= (epoch, size)).cloned();
+        if held.is_some() && held == self.cleared {
+            return Ok(());
+        }
+        self.cleared = held;
         for pair in ids.windows(2) {
             // A segment ends where the next one begins; the last one is never deleted.
             let (id, next) = (&pair[0], &pair[1]);
@@ -281,7 +306,10 @@ impl Journal {
         if (epoch, size) == (self.durable.epoch(), self.durable.next_seq()) {
             return Ok(None);
         }
-        let shipment = shipping::cut(&self.dir, epoch, size, &self.identity)?;
+        let shipment = match self.tail.since(epoch, size) {
+            Some((before, records)) => Some(shipping::shipment(Some(before), records, &self.identity)),
+            None => shipping::cut(&self.dir, epoch, size, &self.identity)?,
+        };
         self.in_flight = shipment.is_some();
         Ok(shipment)
     }

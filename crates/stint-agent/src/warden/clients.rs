@@ -14,6 +14,7 @@ use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::sudo_log::{Attribution, Told};
+use crate::warden::logins::Login;
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
 /// How long the module may take to say who opens a session.
@@ -78,6 +79,11 @@ pub(crate) enum Message {
         /// Who.
         detail: String,
     },
+    /// The process that opened a login has ended.
+    LoginClosed {
+        /// Which.
+        login: Login,
+    },
 }
 
 impl Message {
@@ -90,7 +96,8 @@ impl Message {
             | Self::CourierLeft { .. }
             | Self::Decision(_)
             | Self::Command { .. }
-            | Self::Stranger { .. } => false,
+            | Self::Stranger { .. }
+            | Self::LoginClosed { .. } => false,
         }
     }
 }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::changes::{Changed, Changes};
 use super::clients::{self, Message};
+use super::gate::Look;
+use super::logins::Logins;
 use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
 use super::warden::{Courier, Warden};
@@ -39,9 +41,10 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     tokio::spawn(clients::take_registrations(sockets.warden, to_loop.clone()));
     tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop.clone()));
     match sockets.sudo {
-        Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop)?,
+        Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop.clone())?,
         None => warden.nobody_hears_sudo(),
     }
+    let mut logins = Logins::new(to_loop);
 
     let mut deadline = Deadline::new()?;
     let mut clock = ClockWatch::new()?;
@@ -74,6 +77,11 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                         unseen.config = false;
                     }
                     shows_now = matches!(message, Message::CourierSays { .. });
+                    if let Message::LoginClosed { login } = &message {
+                        logins.forget(login);
+                        unseen.sessions = true;
+                        look_at = look_at.or(Some(Instant::now() + LOOK_AFTER));
+                    }
                     hear(warden, message).await;
                 }
                 None => break,
@@ -135,7 +143,10 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             unseen.sessions = true;
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
+        logins.follow(warden.logins_to_end_with());
         retry.look(Instant::now(), has_failed(warden, &changes));
+        // Apart from the rest of the loop, which has room for what happens at every turn.
+        Box::pin(warden.look_for_residue()).await;
         warden.serve_courier();
         if warden.journal.is_pending() && warden.journal.fault().is_none() {
             commit_at = commit_at.or(Some(Instant::now() + COMMIT_AFTER));
@@ -193,12 +204,14 @@ async fn hear(warden: &mut Warden, message: Message) {
             tokio::task::yield_now().await;
             warden.enforcer.doubt_login(peer_pid);
         }
-        Message::Decision(note) => warden.note_decision(*note),
+        Message::Decision(note) => warden.note_decision(*note).await,
         Message::Command { told, recorded } => {
             // Whoever told it may be gone; it is on record all the same.
             let _ = recorded.send(warden.note_command(*told));
         }
         Message::Stranger { detail } => warden.note_stranger(detail),
+        // It is looked at with all that has closed about now.
+        Message::LoginClosed { .. } => {}
     }
 }
 
@@ -217,6 +230,7 @@ async fn look(warden: &mut Warden, changed: Changed) {
     if changed.sessions {
         warden.read_clocks();
         warden.enforcer.tidy(&mut warden.journal);
+        warden.end_on_logout().await;
     }
 }
 
@@ -224,9 +238,13 @@ async fn look(warden: &mut Warden, changed: Changed) {
 async fn one_round(warden: &mut Warden, round: Round) {
     warden.look_at_config().await;
     warden.time_passed().await;
+    warden.look_at_gate(Look::Common).await;
     warden.look_at_module();
     warden.reconcile_drop_ins();
     warden.enforcer.tidy(&mut warden.journal);
+    warden.reconcile_ssh();
+    warden.settle_sshd().await;
+    warden.end_on_logout().await;
     if round.heartbeat {
         warden.journal.record(Event::Heartbeat {});
     }
@@ -237,6 +255,8 @@ fn has_failed(warden: &Warden, changes: &Changes) -> bool {
     !warden.keeper.is_written()
         || warden.keeper.fault().is_some()
         || warden.faults.sudo.is_some()
+        || warden.faults.ssh.is_some()
+        || warden.sshd.is_due()
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
         || changes.is_blind()
@@ -255,6 +275,11 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
         warden.read_clocks();
         warden.reconcile_drop_ins();
     }
+    if warden.faults.ssh.is_some() || warden.sshd.is_due() {
+        warden.read_clocks();
+        warden.reconcile_ssh();
+        warden.settle_sshd().await;
+    }
     if warden.enforcer.doubts_limits() {
         warden.settle_limits().await;
     }
@@ -265,7 +290,8 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let sessions = warden.enforcer.next_deadline().into_iter().chain(warden.missed.next()).min();
+    let after_sessions = warden.desk.next_deadline().into_iter().chain(warden.missed.next());
+    let sessions = warden.enforcer.next_deadline().into_iter().chain(after_sessions).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;
     let of = |at: UnixTime| time::boottime_of(at, floor, &reading);

@@ -89,7 +89,9 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), FileError> {
 
 /// Reads a whole file of at most `max` bytes; `None` if it is not there.
 pub(crate) fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>, FileError> {
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(path);
+    // A pipe in the file's place must not hang the warden.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let file = match opened {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),

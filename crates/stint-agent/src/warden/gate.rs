@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use stint_grant::bundle::HostIdentity;
@@ -15,6 +15,15 @@ use stint_grant::time::Floor;
 
 use super::files::{self, FileError};
 use super::intake::{AccountPlan, Plan, Verdict};
+
+/// How much of the gate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// What all accounts need: it costs the same whatever their number.
+    Common,
+    /// Every account's file as well.
+    Whole,
+}
 
 /// The gate's folder, and the generation that is in force.
 #[derive(Debug)]
@@ -95,6 +104,36 @@ impl Gate {
         if next == *current { Ok(()) } else { self.put_in_force(next) }
     }
 
+    /// What is wrong with what stands, if it is not what was written: the module denies by it.
+    pub(crate) fn damage(&self, plan: &Plan, look: Look) -> Option<String> {
+        let current = self.current.as_ref()?;
+        self.compare(current, plan, look).err()
+    }
+
+    fn compare(&self, current: &Current, plan: &Plan, look: Look) -> Result<(), String> {
+        let folder = self.dir.join(gate::generation_dir(current.generation));
+        let users = folder.join("users");
+        for path in [&self.dir, &folder, &users] {
+            is_ours_alone(path, fs::FileType::is_dir)?;
+        }
+        let written = serde_json::to_vec(current).map_err(|e| e.to_string())?;
+        holds(&self.dir.join("current"), &written)?;
+        holds(&folder.join("root.json"), plan.root.1.as_bytes())?;
+        holds(&folder.join("head.json"), plan.head.1.as_bytes())?;
+        let accounts = if look == Look::Whole { plan.accounts.as_slice() } else { &[] };
+        accounts.iter().try_for_each(|account| {
+            let path = users.join(gate::user_file(account.shard.user.as_str()));
+            holds(&path, &account_bytes(plan, account))
+        })
+    }
+
+    /// After damage: the next generation is written as if there were none.
+    pub(crate) fn begin_anew(&mut self) -> Result<(), FileError> {
+        files::ensure_dir(&self.dir, 0o755)?;
+        self.current = None;
+        Ok(())
+    }
+
     fn put_in_force(&mut self, current: Current) -> Result<(), FileError> {
         let bytes = serde_json::to_vec(&current).expect("`current` is plain data");
         files::replace(&self.dir.join("current"), &bytes, 0o644)?;
@@ -148,8 +187,8 @@ fn write_generation(folder: &Path, plan: &Plan) -> Result<(), FileError> {
     write_file(&folder.join("root.json"), plan.root.1.as_bytes(), sync)?;
     write_file(&folder.join("head.json"), plan.head.1.as_bytes(), sync)?;
     for account in &plan.accounts {
-        let bytes = gate::user_file_bytes(&header(plan.head.0.digest(), account), account.bytes.as_bytes());
-        write_file(&users.join(gate::user_file(account.shard.user.as_str())), &bytes, sync)?;
+        let path = users.join(gate::user_file(account.shard.user.as_str()));
+        write_file(&path, &account_bytes(plan, account), sync)?;
     }
     match sync {
         Sync::Each => files::sync_dir(&users).and_then(|()| files::sync_dir(folder)),
@@ -176,6 +215,30 @@ fn write_file(path: &Path, bytes: &[u8], sync: Sync) -> Result<(), FileError> {
         file.sync_all().map_err(FileError::at("sync", path))?;
     }
     Ok(())
+}
+
+fn account_bytes(plan: &Plan, account: &AccountPlan) -> Vec<u8> {
+    gate::user_file_bytes(&header(plan.head.0.digest(), account), account.bytes.as_bytes())
+}
+
+/// Whether a file holds exactly this, and can be trusted as the module trusts it.
+fn holds(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    is_ours_alone(path, fs::FileType::is_file)?;
+    match files::read(path, bytes.len()) {
+        Ok(Some(found)) if found == bytes => Ok(()),
+        Ok(Some(_)) => Err(format!("{} is not as it was written", path.display())),
+        Ok(None) => Err(format!("{} is missing", path.display())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn is_ours_alone(path: &Path, kind: impl Fn(&fs::FileType) -> bool) -> Result<(), String> {
+    let found = fs::symlink_metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let ours = found.uid() == nix::unistd::geteuid().as_raw();
+    if ours && kind(&found.file_type()) && found.permissions().mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(format!("{} is of another kind, another's, or writable by others", path.display()))
 }
 
 fn header(head: &Sha256Hex, account: &AccountPlan) -> UserHeader {

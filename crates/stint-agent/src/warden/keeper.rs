@@ -15,7 +15,7 @@ use stint_grant::root;
 use stint_grant::time::{ClockReading, UnixTime};
 use stint_log::record::{Ending, Event};
 
-use super::gate::Gate;
+use super::gate::{Gate, Look};
 use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
 use super::memory::{Memory, Remark};
@@ -257,6 +257,29 @@ impl Keeper {
         }
     }
 
+    /// Ends grants whose last login has closed: here, for good, whatever the broker says.
+    pub(crate) fn end_on_logout(
+        &mut self,
+        grants: &[GrantId],
+        reading: &ClockReading,
+        recorder: &mut dyn Recorder,
+    ) -> Change {
+        for grant in grants {
+            self.end(grant, Ending::LoggedOut, recorder);
+        }
+        self.settle(reading, recorder)
+    }
+
+    /// What the broker believes in force and this host ended by itself, and how.
+    pub(crate) fn ended_by_logout(&self) -> Vec<(GrantId, String)> {
+        let accepted = self.plan.iter().flat_map(Plan::accepted).map(|grant| &grant.grant.id);
+        let here = |id: &&GrantId| self.memory.get(id).is_some_and(|m| m.how == Some(Ending::LoggedOut));
+        accepted
+            .filter(here)
+            .map(|id| (id.clone(), "it ended on this host with the last logout".to_owned()))
+            .collect()
+    }
+
     fn settle(&mut self, reading: &ClockReading, recorder: &mut dyn Recorder) -> Change {
         let now = match self.state.floor.now(reading) {
             Ok(now) => now,
@@ -356,6 +379,19 @@ impl Keeper {
             self.unwritten.current = false;
         }
         Ok(())
+    }
+
+    /// Looks whether the gate stands as it was written; if not, the next [`Self::refresh`] writes it anew. True if it does not.
+    pub(crate) fn look_at_gate(&mut self, look: Look, recorder: &mut dyn Recorder) -> bool {
+        let plan = self.plan.as_ref().filter(|_| self.is_written());
+        let Some(detail) = plan.and_then(|plan| self.gate.damage(plan, look)) else { return false };
+        tracing::error!(detail, "the gate was damaged; it is written anew");
+        recorder.record(Event::Alarm { what: "gate-damaged".to_owned(), detail });
+        if let Err(error) = self.gate.begin_anew() {
+            tracing::error!(%error, "the gate's folder cannot be made");
+        }
+        (self.unwritten.generation, self.unwritten.current) = (true, true);
+        true
     }
 
     fn ended_in_plan(&self) -> Vec<GrantId> {

@@ -10,7 +10,7 @@ use stint_grant::bundle::{Lock, LockTarget};
 use stint_grant::ids::{GrantId, Principal, UserName};
 use stint_grant::record::CommandRecord;
 use stint_grant::rights::{Rights, SudoRule};
-use stint_grant::time::UnixTime;
+use stint_grant::time::{Seconds, UnixTime};
 use stint_log::record::Ending;
 
 /// A grant in force: accepted, within its window, not locked, not ended.
@@ -44,6 +44,14 @@ impl LiveGrant {
     /// All that it allows.
     pub(crate) fn rights(&self) -> &Rights {
         &self.grant.terms.rights
+    }
+    /// After how long its idle sessions end.
+    pub(crate) fn idle_limit(&self) -> Option<Seconds> {
+        self.grant.terms.idle_limit
+    }
+    /// Whether it ends with the last logout.
+    pub(crate) fn ends_on_logout(&self) -> bool {
+        self.grant.terms.end_on_logout
     }
     /// What it allows through sudo.
     pub(crate) fn rules(&self) -> &[SudoRule] {
@@ -82,7 +90,9 @@ impl Urgency {
     pub(crate) fn of(how: Ending) -> Self {
         match how {
             Ending::Expired | Ending::Stale => Self::Grace,
-            Ending::Ended | Ending::Revoked | Ending::Locked | Ending::Withdrawn => Self::AtOnce,
+            Ending::Ended | Ending::LoggedOut | Ending::Revoked | Ending::Locked | Ending::Withdrawn => {
+                Self::AtOnce
+            }
         }
     }
 }

@@ -6,8 +6,8 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`sudoers`], [`sessions`], [`sudo_log`], [`systemd`];
-//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - outside: [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`sudo_log`], [`systemd`];
+//! - [`warden`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
 mod changes;
@@ -20,11 +20,14 @@ mod intake;
 mod keeper;
 pub(crate) mod keys;
 pub(crate) mod live;
+mod logins;
 mod memory;
 pub(crate) mod paths;
 mod report;
+pub(crate) mod residue;
 mod sessions;
 mod sockets;
+pub(crate) mod ssh;
 mod start;
 pub(crate) mod status;
 mod store;

@@ -15,6 +15,10 @@ pub(crate) struct Paths {
     pub(crate) sudoers: PathBuf,
     /// The PAM services: `/etc/pam.d`.
     pub(crate) pam: PathBuf,
+    /// sshd's configuration: `/etc/ssh`.
+    pub(crate) ssh: PathBuf,
+    /// The accounts: `/etc/passwd`.
+    pub(crate) passwd: PathBuf,
 }
 
 impl Paths {
@@ -30,6 +34,8 @@ impl Paths {
             etc: root.join("etc/stint"),
             sudoers: root.join("etc/sudoers.d"),
             pam: root.join("etc/pam.d"),
+            ssh: root.join("etc/ssh"),
+            passwd: root.join("etc/passwd"),
         }
     }
     /// What only the warden reads.

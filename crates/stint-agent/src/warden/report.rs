@@ -1,7 +1,7 @@
 //! What the warden says of itself: the status file, and one line for systemd.
 
 use super::config::mode_word;
-use super::status::{self, BundleStatus, LiveStatus, RefusedStatus, Status};
+use super::status::{self, BundleStatus, LiveStatus, ReceiptStatus, RefusedStatus, Status};
 use super::time;
 use super::warden::Warden;
 
@@ -63,10 +63,18 @@ fn of(warden: &Warden) -> Status {
             .into_iter()
             .map(|(grant, cause)| RefusedStatus { grant: grant.to_string(), cause })
             .collect(),
+        receipts: warden
+            .desk
+            .last()
+            .iter()
+            .map(|(grant, outcome)| ReceiptStatus { grant: grant.clone(), outcome: outcome.clone() })
+            .collect(),
         faults: [
             &faults.machine,
             &faults.config,
             &faults.sudo,
+            &faults.ssh,
+            &faults.sshd,
             &faults.module,
             &faults.clock,
             &faults.sudo_log,

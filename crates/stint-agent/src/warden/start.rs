@@ -12,8 +12,10 @@ use super::event_loop;
 use super::keeper::Keeper;
 use super::keys::{self, KeyFileError};
 use super::paths::Paths;
+use super::residue::{Desk, Holding};
 use super::sessions::Enforcer;
 use super::sockets;
+use super::ssh::Sshd;
 use super::store::{Store, StoreError};
 use super::sudo_log;
 use super::sudoers::Refusals;
@@ -90,6 +92,7 @@ pub(super) async fn start(
     let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
+        desk: Desk::open(&paths),
         faults: Faults { machine: other_machine(&trust, machine), ..Faults::default() },
         paths,
         trust,
@@ -97,6 +100,7 @@ pub(super) async fn start(
         keeper,
         journal,
         drop_in_refusals: Refusals::default(),
+        sshd: Sshd::default(),
         warnings: Warnings::default(),
         mode,
         courier: None,
@@ -116,9 +120,12 @@ pub(super) async fn start(
     }
     warden.look_at_module();
     warden.reconcile_drop_ins();
+    warden.reconcile_ssh();
     warden.take_posture().await;
     let at = warden.moment(&reading);
-    warden.enforcer.adopt(warden.keeper.live(), at, &mut warden.journal).await;
+    let mut recorder = Holding { journal: &mut warden.journal, drafts: &mut warden.desk.drafts };
+    warden.enforcer.adopt(warden.keeper.live(), at, &mut recorder).await;
+    warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.
     let _ = warden.commit();
     Ok(warden)

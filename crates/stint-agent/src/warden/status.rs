@@ -29,6 +29,9 @@ pub(crate) struct Status {
     pub(crate) sessions: usize,
     /// The grants that this host refused.
     pub(crate) refused: Vec<RefusedStatus>,
+    /// The last receipts since the warden started, the newest last.
+    #[serde(default)]
+    pub(crate) receipts: Vec<ReceiptStatus>,
     /// The journal.
     pub(crate) journal: JournalStatus,
     /// What is wrong, in words for people. Empty if nothing is.
@@ -79,6 +82,15 @@ pub(crate) struct RefusedStatus {
     pub(crate) grant: String,
     /// Why.
     pub(crate) cause: String,
+}
+
+/// What the end of a grant left, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReceiptStatus {
+    /// Which.
+    pub(crate) grant: String,
+    /// In words.
+    pub(crate) outcome: String,
 }
 
 /// The format that is written.

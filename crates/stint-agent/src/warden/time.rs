@@ -104,6 +104,23 @@ mod tests {
     }
 
     #[test]
+    fn no_pulse_of_the_boot_before_mends_a_wall_clock_whenever_in_that_boot_it_was_seen() {
+        let first = floor(1_000_000, 5_000, "first");
+        // As pulses come: signed in this second, or the one before.
+        let (mut seen, mut boottime_ms) = (first.clone(), 5_000);
+        for signed in [1_000_019, 1_000_040, 1_000_060] {
+            boottime_ms += 20_400;
+            let now = reading(1_000_000, boottime_ms, "first");
+            let before = seen.now(&now).unwrap();
+            seen = advance(&seen, UnixTime(signed), STALENESS, &now).unwrap();
+            assert_eq!((seen.now(&now).unwrap(), seen.time), (before, UnixTime(signed)));
+        }
+        let booted = reading(999_000, 20_000, "second");
+        let after = advance(&seen, UnixTime(1_000_060), STALENESS, &booted).unwrap();
+        assert!(after.now(&booted).is_err());
+    }
+
+    #[test]
     fn a_signed_time_far_ahead_raises_nothing() {
         let before = floor(1_000_000, 5_000, "boot");
         let now = reading(1_000_000, 5_000, "boot");

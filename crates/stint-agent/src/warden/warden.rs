@@ -16,11 +16,15 @@ use stint_log::record::{Event, Mode, Verdict};
 use tokio::sync::mpsc;
 
 use super::config;
+use super::gate::Look;
 use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
 use super::live::LiveGrant;
+use super::logins::Login;
 use super::paths::Paths;
+use super::residue::{Desk, Holding, Turn};
 use super::sessions::{Enforcer, Moment};
+use super::ssh::{self, Sshd};
 use super::status::CourierStatus;
 use super::sudo_log::{self, Attribution, Missed, Told};
 use super::sudoers::{self, Refusals, SudoersError};
@@ -30,6 +34,9 @@ use super::warnings::Warnings;
 use crate::journal::{Journal, Recorder};
 use crate::wire::{ToCourier, ToWarden};
 
+/// The module's word for a denial that is the gate's fault.
+const GATE_CODE: &str = "gate";
+
 /// The warden.
 pub(super) struct Warden {
     pub(super) paths: Paths,
@@ -38,7 +45,9 @@ pub(super) struct Warden {
     pub(super) keeper: Keeper,
     pub(super) enforcer: Enforcer,
     pub(super) journal: Journal,
+    pub(super) desk: Desk,
     pub(super) drop_in_refusals: Refusals,
+    pub(super) sshd: Sshd,
     pub(super) warnings: Warnings,
     pub(super) mode: Mode,
     pub(super) courier: Option<Courier>,
@@ -82,6 +91,10 @@ pub(super) struct Faults {
     pub(super) config: Option<String>,
     /// Drop-ins are not as they should be.
     pub(super) sudo: Option<String>,
+    /// What sshd reads is not as it should be, or it has not read it.
+    pub(super) ssh: Option<String>,
+    /// sshd does not find what is kept for it.
+    pub(super) sshd: Option<String>,
     /// The module's file is missing.
     pub(super) module: Option<String>,
     /// No clock could be read.
@@ -211,12 +224,57 @@ impl Warden {
         let at = self.moment(reading);
         if change.live_changed {
             self.reconcile_drop_ins();
+            self.reconcile_ssh();
         }
         if !change.ended.is_empty() {
-            self.enforcer.end(&change.ended, self.keeper.live(), at, &mut self.journal).await;
+            let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+            self.enforcer.end(&change.ended, self.keeper.live(), at, &mut recorder).await;
         }
         if change.live_changed && self.enforces() {
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
+        }
+        self.settle_sshd().await;
+    }
+
+    /// Makes what sshd reads equal to the live grants.
+    pub(super) fn reconcile_ssh(&mut self) {
+        let passwd = std::fs::read_to_string(&self.paths.passwd).unwrap_or_default();
+        let enforces = self.enforces();
+        let facts = ssh::Facts {
+            live: self.keeper.live(),
+            root: self.keeper.plan().map(|plan| &*plan.root.0),
+            host: &self.keeper.me().host,
+            config: self.keeper.config(),
+            passwd: &passwd,
+            enforces,
+        };
+        self.faults.ssh = match ssh::reconcile(&self.paths.state, &facts, &mut self.journal) {
+            Ok(changed) => {
+                // Without the file that includes it, sshd has nothing to read anew.
+                if changed && ssh::drop_in(&self.paths.ssh).exists() {
+                    self.sshd.has_changed();
+                }
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "trying again");
+                Some(error.to_string())
+            }
+        };
+        let has_sshd = self.paths.ssh.join("sshd_config").exists();
+        let unread = enforces && has_sshd && !ssh::drop_in(&self.paths.ssh).exists();
+        self.faults.sshd = unread.then(|| {
+            "sshd does not know of the grants: it takes no certificate, and logins may forward what sshd_config lets them. \
+             Run `stintd arm` again"
+                .to_owned()
+        });
+    }
+
+    /// Has sshd read what changed for it. What ends is ended before: this waits for another.
+    pub(super) async fn settle_sshd(&mut self) {
+        if let Err(error) = self.sshd.settle().await {
+            tracing::error!(%error, "sshd was not told to read its configuration anew; trying again");
+            self.faults.ssh.get_or_insert_with(|| format!("sshd goes by an older configuration: {error}"));
         }
     }
 
@@ -270,9 +328,14 @@ impl Warden {
         };
         // sudo has been told to tell of it.
         let is_told_of = strict
+            && self.drop_in_refusals.tells_of_commands()
             && matches!(register.service.as_str(), "sudo" | "sudo-i")
             && live.iter().any(|grant| recorded(grant) && !grant.rules().is_empty());
         let what = format!("sudo of {} (pid {peer_pid}) runs a command that is not on record", register.user);
+        if self.enforces() {
+            let opens: Vec<_> = live.iter().filter(|grant| register.grants.contains(grant.id())).collect();
+            Box::pin(self.desk.open_window(&opens, &reading, &self.keeper.config().residue)).await;
+        }
         let answer = self.enforcer.register(register, peer_pid, live, at, &mut self.journal).await;
         if self.commit().is_err() && strict && answer.ok {
             return no_record();
@@ -283,8 +346,11 @@ impl Warden {
         answer
     }
 
-    /// A decision that the module made.
-    pub(super) fn note_decision(&mut self, note: DecisionNote) {
+    /// A decision that the module made. One that the gate itself is to blame for is the sign to look at the gate.
+    pub(super) async fn note_decision(&mut self, note: DecisionNote) {
+        if note.code == GATE_CODE {
+            self.look_at_gate(Look::Whole).await;
+        }
         self.read_clocks();
         let verdict = match (note.allowed, note.enforced) {
             (true, _) => Verdict::Allow,
@@ -337,19 +403,66 @@ impl Warden {
         self.faults.sudo_log = Some(detail);
     }
 
+    /// Mends a gate that somebody damaged: while it is, nobody managed gets in.
+    pub(super) async fn look_at_gate(&mut self, look: Look) {
+        if self.keeper.look_at_gate(look, &mut self.journal) {
+            self.time_passed().await;
+        }
+    }
+
     /// Time has passed: windows begin and end, warnings are due, what was asked to end is killed.
     pub(super) async fn time_passed(&mut self) {
         if let Some(reading) = self.read_clocks() {
             let change = self.keeper.refresh(&reading, &mut self.journal);
             self.enforce(change, &reading).await;
             self.warn_people(&reading);
+            let at = self.moment(&reading);
+            self.enforcer.end_idle(self.keeper.live(), at, &mut self.journal).await;
         }
         for detail in self.missed.due(time::boottime_ms()) {
             tracing::error!("{detail}");
             self.journal.record(Event::Alarm { what: "command-not-recorded".to_owned(), detail });
         }
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
-        self.enforcer.tick(time::boottime_ms(), &mut self.journal).await;
+        let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+        self.enforcer.tick(time::boottime_ms(), &mut recorder).await;
+        self.end_on_logout().await;
+    }
+
+    /// The logins whose end may be the end of a grant.
+    pub(super) fn logins_to_end_with(&self) -> BTreeSet<Login> {
+        let ends = self.keeper.live().iter().filter(|grant| grant.ends_on_logout());
+        let ends: BTreeSet<&GrantId> = ends.map(LiveGrant::id).collect();
+        if ends.is_empty() { BTreeSet::new() } else { self.enforcer.logins_by(&ends) }
+    }
+
+    /// Ends grants that were to last no longer than their last login.
+    pub(super) async fn end_on_logout(&mut self) {
+        let out = self.enforcer.take_logged_out();
+        let over = self.keeper.live().iter().filter(|g| g.ends_on_logout() && out.contains(g.id()));
+        let over: Vec<GrantId> = over.map(|grant| grant.id().clone()).collect();
+        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else {
+            return;
+        };
+        let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
+        self.owes_acknowledgement = true;
+        self.enforce(change, &reading).await;
+    }
+
+    /// Grants whose processes are dead are swept after, and get their receipts.
+    pub(super) async fn look_for_residue(&mut self) {
+        let Some(reading) = self.read_clocks() else { return };
+        let turn = Turn {
+            live: self.keeper.live(),
+            closing: &self.enforcer.ending(),
+            reading: &reading,
+            rules: &self.keeper.config().residue,
+            max_window: self.keeper.config().ceiling.max_window.0,
+        };
+        self.desk.turn(&turn, &mut self.journal).await;
+        if self.desk.waits_for_commit() && self.commit().is_ok() {
+            self.desk.forget_done();
+        }
     }
 
     fn warn_people(&mut self, reading: &ClockReading) {
@@ -429,13 +542,16 @@ impl Warden {
         }
         self.take_posture().await;
         self.reconcile_drop_ins();
+        self.reconcile_ssh();
         if begins_to_enforce {
             let at = self.moment(&reading);
-            self.enforcer.end_unpermitted(self.keeper.live(), at, &mut self.journal).await;
+            let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
+            self.enforcer.end_unpermitted(self.keeper.live(), at, &mut recorder).await;
             // While the host observed, PID 1 was given nothing to end.
             self.enforcer.doubt_all_logins();
             self.enforcer.extend(self.keeper.live(), at, &mut self.journal).await;
         }
+        self.settle_sshd().await;
     }
 
     /// Makes PID 1's limits right where that is in doubt.
@@ -487,6 +603,8 @@ impl Warden {
         if self.owes_acknowledgement
             && self.keeper.is_written()
             && self.faults.sudo.is_none()
+            && self.faults.ssh.is_none()
+            && !self.sshd.is_due()
             && self.commit().is_ok()
         {
             if let Some(envelope) = self.acknowledgement() {
@@ -506,7 +624,7 @@ impl Warden {
     fn acknowledgement(&self) -> Option<String> {
         let plan = self.keeper.plan()?;
         let head = &plan.head.0;
-        let refused = plan.refused().into_iter();
+        let refused = plan.refused().into_iter().chain(self.keeper.ended_by_logout());
         let acknowledgement = Acknowledgement {
             host: head.host.to_string(),
             epoch: head.epoch,

@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer};
 use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{EntitlementName, GroupName, HostName, Principal, Sha256Hex, UserName};
 use stint_grant::record::{CommandRecord, RecordLevel};
-use stint_grant::rights::login::Forwarding;
+use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
+use stint_grant::terms::MIN_IDLE;
 use stint_grant::time::Seconds;
 use toml::Spanned;
 
@@ -35,6 +36,7 @@ struct File {
     max_staleness: Option<Spanned<Length>>,
     idle_limit: Option<Spanned<Length>>,
     record: Option<Spanned<Recording>>,
+    end_on_logout: Option<Spanned<bool>>,
     reviews: Option<Spanned<u32>>,
     requesters: Option<Spanned<Asking>>,
 }
@@ -150,7 +152,8 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         max_extension: length(&file.max_extension, Seconds(0)),
         claim_within: length(&file.claim_within, DEFAULT_CLAIM),
         max_staleness: length(&file.max_staleness, DEFAULT_STALENESS),
-        idle_limit: None,
+        idle_limit: file.idle_limit.as_ref().map(|limit| limit.get_ref().0),
+        end_on_logout: file.end_on_logout.as_ref().is_some_and(|end| *end.get_ref()),
         reviews: file.reviews.as_ref().map_or(1, |r| *r.get_ref()),
         requesters: requesters(&place, file.requesters.as_ref())?,
     };
@@ -165,15 +168,13 @@ fn refuse_what_hosts_do_not_enforce(place: &Place<'_>, file: &File) -> Result<()
         let message = "groups: hosts of this release refuse grants with groups: leave it out, and name the commands in [[sudo]]";
         return Err(place.wrong(groups, message));
     }
-    if let Some(limit) = &file.idle_limit {
-        let message = "idle_limit: hosts of this release refuse grants with an idle limit: leave it out, and choose a shorter max_window";
-        return Err(place.wrong(limit, message));
-    }
-    let forwarding = file.login.as_ref().and_then(|l| l.get_ref().forwarding.as_ref());
-    match forwarding.filter(|f| f.get_ref().port || f.get_ref().agent || f.get_ref().x11) {
+    // Only sshd forwards anything.
+    let without_ssh = |login: &Login| !login.services.iter().any(|service| service == "sshd");
+    let login = file.login.as_ref().map(Spanned::get_ref).filter(|login| without_ssh(login));
+    match login.and_then(|login| login.forwarding.as_ref()) {
         Some(on) => Err(place.wrong(
             on,
-            "forwarding: hosts of this release do not decide over forwarding: leave it out, and set it in sshd_config",
+            "forwarding: only logins by sshd forward anything: add it to services, or leave this out",
         )),
         None => Ok(()),
     }
@@ -197,6 +198,20 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
         }
         _ => Ok(()),
     };
+    if let Some(limit) = file.idle_limit.as_ref().filter(|limit| limit.get_ref().0 < MIN_IDLE) {
+        let message = format!(
+            "idle_limit: write at least {MIN_IDLE}: hosts cannot tell less, and most people mean minutes"
+        );
+        return Err(place.wrong(limit, message));
+    }
+    let logs_in = |login: &LoginRight| LOGOUT_SERVICES.iter().any(|service| login.covers_service(service));
+    if let Some(end) = file.end_on_logout.as_ref().filter(|end| *end.get_ref())
+        && !it.rights.login.as_ref().is_some_and(logs_in)
+    {
+        let message =
+            "end_on_logout: nobody logs in by this: add a [login] by sshd or login, or leave it out";
+        return Err(place.wrong(end, message));
+    }
     within(&file.claim_within, "claim_within", LONGEST_CLAIM)?;
     within(&file.max_staleness, "max_staleness", LONGEST_STALENESS)?;
     match &file.reviews {
@@ -265,8 +280,11 @@ fn rights(place: &Place<'_>, file: &File) -> Result<Rights, FileError> {
         sudo.push(SudoRule { run_as, command: Command::All, digest: None, noexec: false });
     }
     let login = file.login.as_ref().map(|l| {
-        let Login { services, origins, .. } = l.get_ref();
-        let forwarding = Forwarding { port: false, agent: false, x11: false };
+        let Login { services, origins, forwarding } = l.get_ref();
+        let forwarding = forwarding.as_ref().map_or(Forwarding::NONE, |f| {
+            let Forwards { port, agent, x11 } = *f.get_ref();
+            Forwarding { port, agent, x11 }
+        });
         LoginRight { services: services.clone(), origins: origins.clone(), forwarding }
     });
     if let (Some(right), Some(at)) = (&login, &file.login) {

@@ -118,6 +118,7 @@ fn within_limits(entitlement: &Entitlement, terms: &Terms) -> bool {
         && waits <= entitlement.claim_within
         && terms.max_staleness <= entitlement.max_staleness
         && entitlement.idle_limit.is_none_or(|most| terms.idle_limit.is_some_and(|limit| limit <= most))
+        && (terms.end_on_logout || !entitlement.end_on_logout)
 }
 
 fn allows(now: &Rights, then: &Rights) -> bool {
@@ -199,6 +200,7 @@ mod tests {
             claim_within: Seconds(7200),
             max_staleness: Seconds(900),
             idle_limit: Some(Seconds(300)),
+            end_on_logout: false,
             reviews: 1,
             requesters: Requesters { names: BTreeSet::new(), roles: vec![Role::Requester] },
         }
@@ -227,6 +229,7 @@ mod tests {
             max_extension: entitlement.max_extension,
             max_staleness: entitlement.max_staleness,
             idle_limit: entitlement.idle_limit,
+            end_on_logout: entitlement.end_on_logout,
         }
     }
 
@@ -274,7 +277,7 @@ mod tests {
     #[test]
     fn what_the_catalog_allows_no_longer_does_not_stand() {
         type Change = fn(&mut Entitlement);
-        let less: [(&str, Change); 22] = [
+        let less: [(&str, Change); 23] = [
             ("gone", |e| e.name = "other".parse().unwrap()),
             ("may not request", |e| e.requesters.roles = vec![Role::Administrator]),
             ("does not cover web-01", |e| e.hosts.labels = [("role".to_owned(), "db".to_owned())].into()),
@@ -295,6 +298,7 @@ mod tests {
             ("limits", |e| e.claim_within = Seconds(7199)),
             ("limits", |e| e.max_staleness = Seconds(60)),
             ("limits", |e| e.idle_limit = Some(Seconds(299))),
+            ("limits", |e| e.end_on_logout = true),
             ("takes 2 reviews", |e| e.reviews = 2),
             ("takes 3 reviews", |e| e.reviews = 3),
         ];

@@ -52,6 +52,8 @@ pub struct Entitlement {
     pub max_staleness: Seconds,
     /// After how long idle sessions end.
     pub idle_limit: Option<Seconds>,
+    /// Whether the right ends with the last logout.
+    pub end_on_logout: bool,
     /// How many reviews it takes.
     pub reviews: u32,
     /// Who may ask.

@@ -86,12 +86,12 @@ fn a_mistake_is_told_with_file_line_and_what_to_write() {
         ("reviews = 1", "claim_within = \"0s\"", 5, "above zero"),
         ("reviews = 1", "groups = [\"Wheel!\"]", 5, "is not allowed"),
         ("reviews = 1", "groups = [\"adm\"]", 5, "refuse grants with groups"),
-        ("reviews = 1", "idle_limit = \"10m\"", 5, "leave it out"),
+        ("reviews = 1", "idle_limit = \"9s\"", 5, "at least 10 s"),
         (
             "services = [\"sshd\"]",
-            "services = [\"sshd\"]\nforwarding = { port = true }",
+            "services = [\"su\"]\nforwarding = { port = true }",
             12,
-            "do not decide over forwarding",
+            "only logins by sshd",
         ),
     ];
     for (old, new, line, words) in table {
@@ -107,6 +107,16 @@ fn a_mistake_is_told_with_file_line_and_what_to_write() {
 fn an_entitlement_that_allows_nothing_is_refused() {
     let text: String = GOOD.split("[login]").next().unwrap().to_owned();
     assert!(parse(&text).unwrap_err().contains("allows nothing"));
+}
+
+#[test]
+fn forwarding_is_what_the_file_says_and_nothing_without_a_word() {
+    use stint_grant::rights::login::Forwarding;
+    let forwarding = |text: &str| parse(text).unwrap().rights.login.unwrap().forwarding;
+    assert_eq!(forwarding(GOOD), Forwarding::NONE);
+    let line = "services = [\"sshd\"]\nforwarding = { port = true, agent = true }";
+    let some = GOOD.replacen("services = [\"sshd\"]", line, 1);
+    assert_eq!(forwarding(&some), Forwarding { port: true, agent: true, x11: false });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stint_api::grants::{Extend, GrantView, Revoke};
-use stint_grant::time::Seconds;
+use stint_grant::time::{Seconds, UnixTime};
 use utoipa::IntoParams;
 
 use crate::bundle::size::refuse_too_large;
@@ -93,7 +93,7 @@ fn in_words(refusal: Refusal) -> Problem {
     Problem::conflict(refusal.to_string(), next)
 }
 
-fn refuse_other_holder(caller: &Caller, row: &store::Row, verb: &str) -> Outcome<()> {
+pub(crate) fn refuse_other_holder(caller: &Caller, row: &store::Row, verb: &str) -> Outcome<()> {
     if row.principal == caller.name {
         return Ok(());
     }
@@ -101,6 +101,16 @@ fn refuse_other_holder(caller: &Caller, row: &store::Row, verb: &str) -> Outcome
         format!("grant {} is not yours to {verb}", row.id),
         "its holder can; the security role can revoke it",
     ))
+}
+
+/// When the window of an active grant ends; refused if it is not active.
+pub(crate) fn end_of_active(grant: &Grant, now: UnixTime) -> Outcome<UnixTime> {
+    let grant = grant.at(now);
+    match (grant.state, grant.until) {
+        (GrantState::Active, Some(until)) => Ok(until),
+        (GrantState::Claimable, _) => Err(in_words(Refusal::NotRunning)),
+        (over, _) => Err(in_words(Refusal::Over(over))),
+    }
 }
 
 /// Keeps the grant's new state, tells its hosts, writes the event and answers.

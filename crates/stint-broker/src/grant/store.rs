@@ -8,6 +8,7 @@ use crate::bundle::size::Load;
 use crate::error::{Outcome, Problem};
 use crate::grant::effect;
 use crate::grant::state::{Grant, State};
+use crate::journal;
 use crate::store::Conn;
 
 /// A grant as it is stored.
@@ -241,5 +242,6 @@ async fn view(conn: &mut Conn, row: &Row, now: UnixTime) -> Outcome<GrantView> {
         ended_by: row.ended_by.clone(),
         end_reason: row.end_reason.clone(),
         effect: effect::of(conn, "grant", &row.id).await?,
+        receipts: journal::store::receipts(conn, &row.id).await?,
     })
 }

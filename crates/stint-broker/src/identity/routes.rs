@@ -132,6 +132,7 @@ pub(crate) async fn sign_out(State(app): State<App>, caller: Caller) -> Outcome<
 #[utoipa::path(get, path = "/v1/me", responses((status = 200, body = Me)))]
 pub(crate) async fn me(State(app): State<App>, caller: Caller) -> Json<Me> {
     Json(Me {
+        account: caller.account.clone(),
         principal: caller.name,
         roles: caller.roles.iter().map(|r: &Role| r.word().to_owned()).collect(),
         fleet: app.config.fleet.to_string(),

@@ -151,15 +151,17 @@ async fn grow(plan: &Plan, growing: &Path) -> Result<Made, InitError> {
         keys::write_secret(&path, text.as_bytes()).map_err(|e| InitError::at(&path, e))
     };
 
-    let [root_key, roster_key, bundle_key, pulse_key] = std::array::from_fn(|_| keys::generate());
+    let [root_key, roster_key, bundle_key, pulse_key, certificate_key] =
+        std::array::from_fn(|_| keys::generate());
     let passphrase = Some(plan.passphrase.as_str());
     let away = layout.take_away();
     keys::write(&away.join("root.key"), &root_key, &format!("stint root {}", plan.fleet), passphrase)?;
     keys::write(&away.join("roster.key"), &roster_key, &format!("stint roster {}", plan.fleet), passphrase)?;
     keys::write(&layout.key("bundle"), &bundle_key, "stint bundle", None)?;
     keys::write(&layout.key("pulse"), &pulse_key, "stint pulse", None)?;
+    keys::write(&layout.key("certificate"), &certificate_key, "stint certificate", None)?;
 
-    let public = [&root_key, &roster_key, &bundle_key, &pulse_key].map(PublicKey::of);
+    let public = [&root_key, &roster_key, &bundle_key, &pulse_key, &certificate_key].map(PublicKey::of);
     let role = |n: usize| RootRole { keys: vec![public[n].id()], threshold: 1 };
     let root = Root {
         format: 1,
@@ -175,6 +177,7 @@ async fn grow(plan: &Plan, growing: &Path) -> Result<Made, InitError> {
         roster: role(1),
         bundle: role(2),
         pulse: role(3),
+        certificate: role(4),
     };
     let envelope =
         String::from_utf8(dsse::sign(&root, &[&root_key])).map_err(|e| InitError(e.to_string()))?;
@@ -208,7 +211,9 @@ fn config_text(plan: &Plan) -> String {
          # The longest window that the catalog may offer, extensions included.\n# max_window = \"24h\"\n\
          # How many connections may be open at once; half of them are kept for hosts.\n# max_connections = 8192\n\
          # How often a connection is asked whether it lives.\n# keep_alive = \"10s\"\n\
-         # How long a host's certificate holds; hosts renew it by themselves.\n# host_certificate_life = \"7d\"\n",
+         # How long a host's certificate holds; hosts renew it by themselves.\n# host_certificate_life = \"7d\"\n\
+         # How long an SSH certificate of a person holds at most, and whether only from the address from which it was asked for.\n\
+         # ssh_certificate_life = \"5m\"\n# ssh_certificate_bound_to_address = true\n",
         plan.fleet,
         plan.listen,
         names.join(", ")

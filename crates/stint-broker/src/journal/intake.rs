@@ -5,7 +5,7 @@ use stint_api::audit::ShipRecords;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 use stint_log::high_water::{self, HighWater, Refused, Taken};
-use stint_log::record::Record;
+use stint_log::record::{Body, Event, Record};
 
 use crate::error::Problem;
 use crate::journal::store;
@@ -135,6 +135,12 @@ async fn take_one(
     };
     next.verify_next(bytes).map_err(|e| Fault::Alarm(e.to_string()))?;
     store::add_record(conn, host, record.header.epoch, record.header.seq, text).await?;
+    // A host speaks of grants on itself only: of another's it is kept nowhere but in its journal.
+    if let Body::Known(event @ Event::Receipt { grant, .. }) = &record.body
+        && let Some(line) = event.outcome()
+    {
+        store::set_receipt(conn, host, grant, &line, record.header.at).await?;
+    }
     *chain = Some(next);
     Ok(Some(again))
 }

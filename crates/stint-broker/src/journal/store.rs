@@ -1,5 +1,6 @@
 //! Journals in the database.
 
+use stint_api::grants::ReceiptView;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 
@@ -54,6 +55,32 @@ pub async fn add_record(conn: &mut Conn, host: &str, epoch: u64, seq: u64, text:
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Keeps what a host says was left of a grant, in short: the newest word of each host.
+pub async fn set_receipt(conn: &mut Conn, host: &str, grant: &str, line: &str, at: i64) -> Outcome<()> {
+    sqlx::query(
+        "INSERT INTO receipt (host, access_grant, line, at)
+         SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT 1 FROM grant_host WHERE host = $1 AND access_grant = $2)
+         ON CONFLICT (access_grant, host) DO UPDATE SET line = excluded.line, at = excluded.at",
+    )
+    .bind(host)
+    .bind(grant)
+    .bind(line)
+    .bind(at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What the hosts say was left of a grant.
+pub async fn receipts(conn: &mut Conn, grant: &str) -> Outcome<Vec<ReceiptView>> {
+    let rows: Vec<(String, String, i64)> =
+        sqlx::query_as("SELECT host, line, at FROM receipt WHERE access_grant = $1 ORDER BY host")
+            .bind(grant)
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().map(|(host, outcome, at)| ReceiptView { host, outcome, at }).collect())
 }
 
 /// Keeps a checkpoint.

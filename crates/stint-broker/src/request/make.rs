@@ -54,6 +54,7 @@ pub fn terms(asking: Asking<'_>, asked: &NewRequest) -> Outcome<(String, Checked
         max_extension: entitlement.max_extension,
         max_staleness: entitlement.max_staleness,
         idle_limit: entitlement.idle_limit,
+        end_on_logout: entitlement.end_on_logout,
     };
     let text = terms.to_text();
     let checked = CheckedTerms::parse(&text).map_err(|e| in_words(&e))?;
@@ -154,6 +155,7 @@ mod tests {
             claim_within: Seconds(7200),
             max_staleness: Seconds(900),
             idle_limit: None,
+            end_on_logout: false,
             reviews: 1,
             requesters: Requesters { names: BTreeSet::new(), roles: Vec::new() },
         }

@@ -25,14 +25,16 @@ pub struct OnlineKeys {
     pub bundle: SigningKey,
     /// Signs pulses.
     pub pulse: SigningKey,
-    /// Issues certificates.
+    /// Signs SSH certificates of people.
+    pub certificate: SigningKey,
+    /// Issues the TLS certificates of hosts.
     pub ca: Ca,
 }
 
 impl OnlineKeys {
-    /// The public halves for bundles and pulses.
-    pub fn public(&self) -> (PublicKey, PublicKey) {
-        (PublicKey::of(&self.bundle), PublicKey::of(&self.pulse))
+    /// The public halves for bundles, pulses and SSH certificates, which the root names.
+    pub fn public(&self) -> [PublicKey; 3] {
+        [&self.bundle, &self.pulse, &self.certificate].map(PublicKey::of)
     }
 }
 

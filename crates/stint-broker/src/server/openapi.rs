@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use crate::{catalog, event, grant, host, identity, journal, lock, request, review, trust};
+use crate::{catalog, certificate, event, grant, host, identity, journal, lock, request, review, trust};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,7 +21,7 @@ use crate::{catalog, event, grant, host, identity, journal, lock, request, revie
         request::routes::create, request::routes::list, request::routes::show, request::routes::cancel,
         review::routes::review,
         grant::routes::list, grant::routes::show, grant::routes::activate, grant::routes::end, grant::routes::revoke,
-        grant::routes::extend,
+        grant::routes::extend, certificate::routes::certify,
         lock::routes::add, lock::routes::list, lock::routes::show, lock::routes::remove,
         host::routes::list, host::routes::show, host::enroll::invite, host::enroll::enroll, host::enroll::renew,
         host::stream::stream, host::stream::update, host::ack::acknowledge,

@@ -8,7 +8,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::{Outcome, Problem};
 use crate::server::{App, openapi};
-use crate::{catalog, event, grant, host, identity, journal, lock, request, review, trust};
+use crate::{catalog, certificate, event, grant, host, identity, journal, lock, request, review, trust};
 
 /// The largest body of most calls, those of strangers among them. A call that takes more says so with its route.
 const MAX_BODY: usize = 1024 * 1024;
@@ -24,6 +24,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(request::routes::routes())
         .merge(review::routes::routes())
         .merge(grant::routes::routes())
+        .merge(certificate::routes::routes())
         .merge(lock::routes::routes())
         .merge(host::routes::routes())
         .merge(journal::routes::routes())

@@ -109,10 +109,9 @@ pub async fn open(data: &Path, clock: Clock) -> Result<App, StartError> {
         let message = format!("fleet: the database is of fleet {}: write that", trust.root.fleet);
         return Err(FileError::new(&layout.config(), message).into());
     }
-    let (bundle, pulse) = keys.public();
-    if !trust.lets_sign(&bundle, &pulse) {
+    if !trust.lets_sign(&keys.public()) {
         return Err(StartError::Other(
-            "the root does not let these bundle and pulse keys sign: restore `keys` from the same backup as the database".to_owned(),
+            "the root does not let these bundle, pulse and certificate keys sign: restore `keys` from the same backup as the database".to_owned(),
         ));
     }
     // The catalog may have changed while the broker was down.
@@ -147,6 +146,7 @@ fn online_keys(layout: &Layout) -> Result<OnlineKeys, StartError> {
     Ok(OnlineKeys {
         bundle: keys::read(&layout.key("bundle"))?,
         pulse: keys::read(&layout.key("pulse"))?,
+        certificate: keys::read(&layout.key("certificate"))?,
         ca,
     })
 }

@@ -51,8 +51,10 @@ impl Trust {
             .map_err(|e| Problem::conflict(e.to_string(), "sign and publish a new roster"))
     }
 
-    /// Whether the root lets this key sign bundles, and that one pulses.
-    pub fn lets_sign(&self, bundle: &PublicKey, pulse: &PublicKey) -> bool {
-        self.root.bundle_signers().keys.contains(&bundle) && self.root.pulse_signers().keys.contains(&pulse)
+    /// Whether the root lets these keys sign bundles, pulses and SSH certificates.
+    pub fn lets_sign(&self, [bundle, pulse, certificate]: &[PublicKey; 3]) -> bool {
+        self.root.bundle_signers().keys.contains(&bundle)
+            && self.root.pulse_signers().keys.contains(&pulse)
+            && self.root.certificate_signers().keys.contains(&certificate)
     }
 }

@@ -44,11 +44,10 @@ pub(crate) async fn publish_root(
         .map_err(|e| Problem::bad_input(e.to_string(), "sign one that holds longer"))?;
     store::add_root(change.conn(), root.version, &next.envelope).await?;
     let trust = store::load(change.conn()).await?;
-    let (bundle, pulse) = app.keys.public();
-    if !trust.lets_sign(&bundle, &pulse) {
+    if !trust.lets_sign(&app.keys.public()) {
         return Err(Problem::bad_input(
-            "this root does not let this broker's own keys sign bundles and pulses: all hosts would refuse them",
-            "name the broker's bundle and pulse keys in it",
+            "this root does not let this broker's own keys sign bundles, pulses and certificates: all hosts would refuse them",
+            "name the broker's bundle, pulse and certificate keys in it",
         ));
     }
     effect::touch_all(change.conn()).await?;

@@ -104,7 +104,7 @@ async fn finish(
 }
 
 /// A request whose wait has ended otherwise than in approval.
-fn judge(request: &RequestView, waited: bool) -> Outcome {
+pub(super) fn judge(request: &RequestView, waited: bool) -> Outcome {
     let failed = |exit, next: &str| {
         let message = show::request::waiting(request);
         Err(Failure::new(exit, message).next(next))

@@ -122,8 +122,13 @@ pub(crate) fn entitlements(entitlements: &[EntitlementView]) -> String {
 
 /// A verified root.
 pub(crate) fn root(root: &Root, now: i64) -> String {
-    let roles =
-        [("root", &root.root), ("roster", &root.roster), ("bundle", &root.bundle), ("pulse", &root.pulse)];
+    let roles = [
+        ("root", &root.root),
+        ("roster", &root.roster),
+        ("bundle", &root.bundle),
+        ("pulse", &root.pulse),
+        ("certificate", &root.certificate),
+    ];
     let row = |(name, role): (&str, &Role)| {
         let keys: Vec<_> = role.keys.iter().map(ToString::to_string).collect();
         [name.to_owned(), role.threshold.to_string(), keys.join(", ")]

@@ -62,8 +62,15 @@ pub(crate) fn full(grant: &GrantView, now: i64) -> String {
         )
         .maybe("ended", ended)
         .add("effect", effect::line(&grant.effect))
+        .maybe("receipt", receipts(grant))
         .text();
     format!("Grant {}\n{facts}", safe(&grant.id))
+}
+
+/// What the hosts say was left: one line, since it is one for most.
+fn receipts(grant: &GrantView) -> Option<String> {
+    let said = grant.receipts.iter().map(|r| format!("{}: {}", safe(&r.host), safe(&r.outcome)));
+    (!grant.receipts.is_empty()).then(|| said.collect::<Vec<_>>().join(", "))
 }
 
 /// What a change of a grant came to, in one or two lines.
@@ -164,6 +171,20 @@ ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
             "web-01: access until 2026-11-23 14:40:00 UTC (in 40 min) as alice, grant 7f3abcdefgh2\n\
              effective on 1 of 1 hosts in 0.2 s\n"
         );
+    }
+
+    #[test]
+    fn a_receipt_is_told_and_cannot_drive_the_terminal() {
+        let mut grant = samples::grant();
+        assert!(!full(&grant, NOW).contains("receipt"));
+        grant.receipts = vec![stint_api::grants::ReceiptView {
+            host: "web-01".into(),
+            outcome: "NOT CLEAN: 1 findings, 0 not scanned\x1b[2J".into(),
+            at: 0,
+        }];
+        let shown = full(&grant, NOW);
+        assert!(shown.contains("  receipt      web-01: NOT CLEAN: 1 findings"), "{shown}");
+        assert!(!shown.contains('\x1b'), "{shown}");
     }
 
     #[test]

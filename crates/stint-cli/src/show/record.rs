@@ -115,20 +115,7 @@ fn event_words(event: &Event) -> String {
             format!("window of grant {} extended from {} to {}", s(grant), UnixTime(*from), UnixTime(*to))
         }
         Event::WindowEnded { grant, how } => format!("grant {} {}", s(grant), ending_word(*how)),
-        Event::Receipt { grant, sessions, killed, removed, reported, not_excluded, took_ms, clean } => {
-            let list = |what: &str, items: &[String]| match items {
-                [] => String::new(),
-                items => format!("; {what} {}", items.iter().map(|i| s(i)).collect::<Vec<_>>().join(", ")),
-            };
-            let clean = if *clean { "clean" } else { "NOT CLEAN" };
-            format!(
-                "receipt of grant {}: {clean}; {sessions} sessions ended, {killed} processes killed in {took_ms} ms{}{}{}",
-                s(grant),
-                list("removed", removed),
-                list("reported", reported),
-                list("could not be excluded:", not_excluded)
-            )
-        }
+        Event::Receipt { .. } => receipt_words(event),
         Event::ModeChanged { from, to, by, why } => {
             format!("mode {} -> {} by {}: {}", mode_word(*from), mode_word(*to), s(by), s(why))
         }
@@ -158,6 +145,46 @@ fn command_line(what: &CommandLine) -> String {
     format!("{} as {} in {}", words.join(" "), safe(&what.run_as), super::rights::word(&what.cwd))
 }
 
+/// A receipt never says that all is clean after root: nobody can know it.
+fn receipt_words(event: &Event) -> String {
+    let Event::Receipt {
+        grant,
+        sessions,
+        killed,
+        removed,
+        restored,
+        reported,
+        not_excluded,
+        not_scanned,
+        also_open,
+        took_ms,
+        nothing_found,
+        clean,
+    } = event
+    else {
+        return String::new();
+    };
+    let list = |what: &str, items: &[String]| match items {
+        [] => String::new(),
+        items => format!("; {what} {}", items.iter().map(|i| safe(i)).collect::<Vec<_>>().join(", ")),
+    };
+    let outcome = match (clean, nothing_found) {
+        (true, _) => "clean",
+        (false, true) => "root was granted: no residue found in what was scanned",
+        (false, false) => "NOT CLEAN",
+    };
+    format!(
+        "receipt of grant {}: {outcome}; {sessions} sessions ended, {killed} processes killed in {took_ms} ms{}{}{}{}{}{}",
+        safe(grant),
+        list("removed", removed),
+        list("put back", restored),
+        list("reported", reported),
+        list("not scanned:", not_scanned),
+        list("also open:", also_open),
+        list("could not be excluded:", not_excluded)
+    )
+}
+
 fn locked(user: Option<&str>) -> String {
     user.map_or_else(|| "the host".to_owned(), safe)
 }
@@ -183,6 +210,7 @@ fn ending_word(ending: Ending) -> &'static str {
     match ending {
         Ending::Expired => "expired",
         Ending::Ended => "was given back",
+        Ending::LoggedOut => "ended with the last logout",
         Ending::Revoked => "was revoked",
         Ending::Locked => "was ended by a lock",
         Ending::Withdrawn => "was withdrawn",
@@ -271,19 +299,40 @@ mod tests {
 
     #[test]
     fn a_receipt_that_is_not_clean_shouts() {
-        let event = Event::Receipt {
+        let text = of(receipt(false, false));
+        assert!(
+            text.ends_with(
+                "receipt of grant 7f3a: NOT CLEAN; 1 sessions ended, 3 processes killed in 40 ms; removed /etc/sudoers.d/x; \
+                 put back /root/.ssh/authorized_keys; reported account x; not scanned: /mnt; also open: d34d; \
+                 could not be excluded: a copy of data"
+            ),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_receipt_after_root_never_says_clean() {
+        let text = of(receipt(true, false));
+        assert!(text.contains(": root was granted: no residue found in what was scanned; "), "{text}");
+        assert!(!text.to_lowercase().contains("clean"), "{text}");
+        assert!(of(receipt(true, true)).contains("7f3a: clean; "));
+    }
+
+    fn receipt(nothing_found: bool, clean: bool) -> Event {
+        Event::Receipt {
             grant: "7f3a".into(),
             sessions: 1,
             killed: 3,
             removed: vec!["/etc/sudoers.d/x".into()],
-            reported: vec![],
-            not_excluded: vec!["setuid copies".into()],
+            restored: vec!["/root/.ssh/authorized_keys".into()],
+            reported: vec!["account x".into()],
+            not_excluded: vec!["a copy of data".into()],
+            not_scanned: vec!["/mnt".into()],
+            also_open: vec!["d34d".into()],
             took_ms: 40,
-            clean: false,
-        };
-        assert!(of(event).ends_with(
-            "receipt of grant 7f3a: NOT CLEAN; 1 sessions ended, 3 processes killed in 40 ms; removed /etc/sudoers.d/x; could not be excluded: setuid copies"
-        ));
+            nothing_found,
+            clean,
+        }
     }
 
     #[test]

@@ -17,17 +17,17 @@ pub(crate) fn login(rights: &Rights) -> Vec<String> {
         format!("from {}", origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     };
     let services: Vec<_> = services.iter().map(|s| safe(s)).collect();
-    vec![format!("by {}, {from}; {}", services.join(", "), forwarded(forwarding))]
+    vec![format!("by {}, {from}; {}", services.join(", "), forwarded(*forwarding))]
 }
 
-fn forwarded(forwarding: &Forwarding) -> String {
-    let Forwarding { port, agent, x11 } = *forwarding;
+fn forwarded(forwarding: Forwarding) -> String {
+    let Forwarding { port, agent, x11 } = forwarding;
     let allowed: Vec<_> = [(port, "ports"), (agent, "agent"), (x11, "X11")]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))
         .collect();
     if allowed.is_empty() {
-        "forwarding as sshd_config says".to_owned()
+        "forwards nothing".to_owned()
     } else {
         format!("may forward {}", allowed.join(", "))
     }
@@ -204,7 +204,7 @@ mod tests {
             forwarding: Forwarding { port: false, agent: false, x11: false },
         };
         rights.login = Some(right.clone());
-        assert_eq!(login(&rights), ["by sshd, su, from anywhere; forwarding as sshd_config says"]);
+        assert_eq!(login(&rights), ["by sshd, su, from anywhere; forwards nothing"]);
         right.origins = vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
         right.forwarding = Forwarding { port: true, agent: true, x11: false };
         rights.login = Some(right);

@@ -53,6 +53,7 @@ pub(crate) fn terms() -> Terms {
         max_extension: Seconds(1200),
         max_staleness: Seconds(600),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 
@@ -85,6 +86,7 @@ pub(crate) fn request() -> RequestView {
 /// Alice's grant, active.
 pub(crate) fn grant() -> GrantView {
     GrantView {
+        receipts: Vec::new(),
         id: "7f3abcdefgh2".into(),
         version: 3,
         state: "active".into(),

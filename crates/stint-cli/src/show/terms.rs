@@ -35,6 +35,12 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .add("", format!("not after  {}", when(terms.claim_by.0, now)))
         .add("extensions", extension)
         .maybe("idle", terms.idle_limit.map(|s| format!("sessions end after {} idle", duration::words(s.0))))
+        .maybe(
+            "logout",
+            terms
+                .end_on_logout
+                .then(|| "the last login that closes on a host ends the right there".to_owned()),
+        )
         .add(
             "offline",
             format!(
@@ -60,7 +66,7 @@ mod tests {
   hosts        web-01 of fleet demo
   reason       OPS-12 certificate rollover
   ticket       OPS-12
-  login        by sshd, from anywhere; forwarding as sshd_config says
+  login        by sshd, from anywhere; forwards nothing
   sudo         /usr/bin/systemctl restart nginx, as root
                /usr/bin/systemctl reload nginx, as root
   record       each command with its arguments
@@ -82,6 +88,7 @@ mod tests {
         let mut terms = samples::terms();
         terms.rights.groups = vec!["adm".parse().unwrap()];
         terms.idle_limit = Some(stint_grant::time::Seconds(300));
+        terms.end_on_logout = true;
         terms.max_extension = stint_grant::time::Seconds(0);
         terms.credentials = vec![format!("SHA256:{}", "A".repeat(43)).parse().unwrap()];
         let text = in_words(&CheckedTerms::parse(&terms.to_text()).unwrap(), samples::NOW);
@@ -90,6 +97,7 @@ mod tests {
             "  SSH keys     SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
             "  extensions   none\n",
             "  idle         sessions end after 5 min idle\n",
+            "  logout       the last login that closes on a host ends the right there\n",
         ] {
             assert!(text.contains(line), "{text}");
         }

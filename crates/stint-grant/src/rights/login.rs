@@ -5,11 +5,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::RightError;
+use crate::ids::{GrantId, HostName};
 use crate::strict::document;
 
 /// Services by which a login can be granted.
 pub const LOGIN_SERVICES: &[&str] =
     &["sshd", "login", "su", "su-l", "cron", "atd", "polkit-1", "systemd-run0"];
+
+/// Those of them in which somebody logs in and out again.
+pub const LOGOUT_SERVICES: &[&str] = &["sshd", "login"];
 
 document! {
     /// How one may log in.
@@ -24,6 +28,7 @@ document! {
 }
 document! {
     /// What an SSH connection may forward. All false unless the entitlement says so.
+    #[derive(Copy)]
     pub struct Forwarding {
         /// TCP ports.
         pub port: bool,
@@ -32,6 +37,22 @@ document! {
         /// X11.
         pub x11: bool,
     }
+}
+
+impl Forwarding {
+    /// Nothing at all.
+    pub const NONE: Self = Self { port: false, agent: false, x11: false };
+
+    /// What either of two allows: the rights of an account are the union of its grants.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { port: self.port || other.port, agent: self.agent || other.agent, x11: self.x11 || other.x11 }
+    }
+}
+
+/// The principal of a certificate: one grant on one host. Broker and host make the same of it.
+pub fn certificate_principal(grant: &GrantId, host: &HostName) -> String {
+    format!("stint:{grant}@{host}")
 }
 
 impl LoginRight {

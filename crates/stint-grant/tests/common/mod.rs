@@ -95,11 +95,12 @@ impl World {
             issued_at: at(-1000),
             expires_at: at(1_000_000),
             epoch: 1,
-            keys: keys(&[&root_key, &roster_key, &bundle_key, &pulse_key]),
+            keys: keys(&[&root_key, &roster_key, &bundle_key, &pulse_key, &key(60)]),
             root: role(&[&root_key], 1),
             roster: role(&[&roster_key], 1),
             bundle: role(&[&bundle_key], 1),
             pulse: role(&[&pulse_key], 1),
+            certificate: role(&[&key(60)], 1),
         };
         let roster = Roster {
             format: 1,
@@ -133,6 +134,7 @@ impl World {
             max_extension: Seconds(1800),
             max_staleness: Seconds(900),
             idle_limit: None,
+            end_on_logout: false,
         };
         Self { root_key, roster_key, bundle_key, pulse_key, host_key, bob, root, roster, terms }
     }

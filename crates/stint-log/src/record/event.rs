@@ -158,15 +158,25 @@ pub enum Event {
     WindowExtended { grant: String, from: i64, to: i64 },
     /// The right ended.
     WindowEnded { grant: String, how: Ending },
-    /// What the end of a grant left, after the last scan.
+    /// What the end of a grant left, after the last scan. All texts are escaped already.
+    ///
+    /// `removed` and `restored` were undone, and a copy was kept; `reported` is left as it is; `not_scanned` was not reached;
+    /// `also_open` are the grants whose windows overlap, so that a change may be theirs.
+    ///
+    /// `nothing_found` says that nothing is left in what was scanned. `clean` says that, and that the grant was not root: after root
+    /// nobody can know it, and a receipt never says it.
     Receipt {
         grant: String,
         sessions: u32,
         killed: u32,
         removed: Vec<String>,
+        restored: Vec<String>,
         reported: Vec<String>,
         not_excluded: Vec<String>,
+        not_scanned: Vec<String>,
+        also_open: Vec<String>,
         took_ms: u64,
+        nothing_found: bool,
         clean: bool,
     },
 
@@ -220,6 +230,8 @@ pub enum Ending {
     Expired,
     /// Its holder gave it back.
     Ended,
+    /// The last login by it closed, and it was to last no longer.
+    LoggedOut,
     /// It was revoked.
     Revoked,
     /// A lock came down on it.
@@ -231,6 +243,25 @@ pub enum Ending {
 }
 
 impl Event {
+    /// What a receipt says, in short: `clean`, or what is to be looked at. `None` for what is no receipt.
+    pub fn outcome(&self) -> Option<String> {
+        let Self::Receipt { removed, restored, reported, not_scanned, nothing_found, clean, .. } = self
+        else {
+            return None;
+        };
+        let undone = match removed.len() + restored.len() {
+            0 => String::new(),
+            undone => format!("; {undone} undone"),
+        };
+        Some(match (clean, nothing_found) {
+            (true, _) => format!("clean{undone}"),
+            (false, true) => format!("root was granted: no residue found in what was scanned{undone}"),
+            (false, false) => {
+                format!("NOT CLEAN: {} findings, {} not scanned{undone}", reported.len(), not_scanned.len())
+            }
+        })
+    }
+
     /// The name of the kind, as it is written.
     pub fn kind(&self) -> &'static str {
         match self {

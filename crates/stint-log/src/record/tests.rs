@@ -113,9 +113,13 @@ fn every_event() -> Vec<Event> {
             sessions: 1,
             killed: 3,
             removed: vec![s("/p")],
+            restored: vec![],
             reported: vec![],
             not_excluded: vec![],
+            not_scanned: vec![],
+            also_open: vec![],
             took_ms: 90,
+            nothing_found: true,
             clean: true,
         },
         Event::ModeChanged { from: Mode::Observe, to: Mode::Enforce, by: s("root"), why: s("arm") },
@@ -297,4 +301,27 @@ fn a_file_parts_into_its_lines_and_the_torn_tail() {
     assert_eq!(parted(b"a\nb"), (vec![b"a".as_slice()], b"b".as_slice()));
     assert_eq!(parted(b"torn"), (vec![], b"torn".as_slice()));
     assert_eq!(parted(b"a\n\nb\n"), (vec![b"a".as_slice(), b"", b"b"], b"".as_slice()));
+}
+
+#[test]
+fn a_receipt_in_short_never_says_clean_after_root() {
+    let of = |nothing_found, clean, reported: &[&str]| Event::Receipt {
+        grant: "7F3A".into(),
+        sessions: 1,
+        killed: 0,
+        removed: vec!["/p".into()],
+        restored: vec![],
+        reported: reported.iter().map(|text| (*text).to_owned()).collect(),
+        not_excluded: vec![],
+        not_scanned: vec![],
+        also_open: vec![],
+        took_ms: 1,
+        nothing_found,
+        clean,
+    };
+    assert_eq!(of(true, true, &[]).outcome().unwrap(), "clean; 1 undone");
+    let root = of(true, false, &[]).outcome().unwrap();
+    assert_eq!(root, "root was granted: no residue found in what was scanned; 1 undone");
+    assert_eq!(of(false, false, &["x"]).outcome().unwrap(), "NOT CLEAN: 1 findings, 0 not scanned; 1 undone");
+    assert_eq!(Event::Heartbeat {}.outcome(), None);
 }

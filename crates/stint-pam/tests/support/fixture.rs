@@ -135,6 +135,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
         max_extension: Seconds(0),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     }
 }
 
@@ -303,6 +304,7 @@ impl Host {
             root,
             roster,
             bundle,
+            certificate: pulse.clone(),
             pulse,
         };
         dsse::sign(&document, &[&self.keys.root])

@@ -1,6 +1,6 @@
 //! Ways back in that somebody who may only log in can prepare.
 
-use super::case::{Act, Case, Claim, NO_BASELINE, Takes};
+use super::case::{Act, Case, Claim, Takes};
 use super::round::{End, Family, Round};
 
 pub(super) const FAMILY: Family =
@@ -14,8 +14,7 @@ const CASES: &[Case] = &[
         takes: Takes::Ssh(&["-i", "{dir}/keys/carol"], "true"),
         claims: &[
             Claim::no_entry("alice", &["-i", "{dir}/keys/carol"], "true"),
-            Claim::undone_or_reported("! grep -q carol ~alice/.ssh/authorized_keys", &["authorized_keys"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! grep -q carol ~alice/.ssh/authorized_keys", &["authorized_keys"]),
         ],
     },
     Case {
@@ -23,14 +22,13 @@ const CASES: &[Case] = &[
         name: "`~/.bashrc`",
         act: Act::Ssh(&[], "echo ': battery-19' >> ~/.bashrc"),
         takes: Takes::Host("grep -q battery-19 ~alice/.bashrc"),
-        claims: &[Claim::undone_or_reported("! grep -q battery-19 ~alice/.bashrc", &[".bashrc"])
-            .not_yet(NO_BASELINE)],
+        claims: &[Claim::undone_or_reported("! grep -q battery-19 ~alice/.bashrc", &[".bashrc"])],
     },
     Case {
         number: "19",
         name: "`~/.ssh/rc`, run by sshd at the next login",
         act: Act::Ssh(&[], "mkdir -pm 700 ~/.ssh && echo 'touch /var/tmp/battery-19' > ~/.ssh/rc"),
         takes: Takes::Host("test -s ~alice/.ssh/rc"),
-        claims: &[Claim::undone_or_reported("! test -e ~alice/.ssh/rc", &[".ssh/rc"]).not_yet(NO_BASELINE)],
+        claims: &[Claim::undone_or_reported("! test -e ~alice/.ssh/rc", &[".ssh/rc"])],
     },
 ];

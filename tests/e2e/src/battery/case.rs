@@ -200,5 +200,3 @@ impl Claim {
 
 /// What no scan can exclude after full root: the receipt must say it.
 pub(super) const ROOT_WAS_USED: Claim = Claim::in_receipt(&["full root was used"]);
-/// Why what was written into files stands: nobody compares them with what was there before.
-pub(super) const NO_BASELINE: &str = "files are not compared with what was there before";

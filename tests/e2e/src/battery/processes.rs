@@ -6,7 +6,9 @@ use super::round::{End, Family, Round};
 pub(super) const FAMILY: Family = Family {
     name: "processes",
     rounds: &[
-        Round::new("login", "web-login", End::Revoked, CASES).on(PEERS).beside("ssh-agent -a {dir}/agent-10"),
+        Round::new("login", "web-forward", End::Revoked, CASES)
+            .on(PEERS)
+            .beside("ssh-agent -a {dir}/agent-10"),
         Round::new("login", "web-login", End::Natural("25s"), AT_ITS_TIME),
         Round::new("login", "web-login", End::GivenBack, STUBBORN),
         Round::new("login", "web-login", End::Locked, STUBBORN),
@@ -105,7 +107,7 @@ const CASES: &[Case] = &[
         number: "10",
         name: "a forwarded agent's socket, used again",
         act: Act::Held(
-            &["-o", "ForwardAgent={dir}/agent-10"],
+            &["-o", "IdentityAgent={dir}/agent-10", "-o", "ForwardAgent=yes"],
             "echo $SSH_AUTH_SOCK > /var/tmp/battery-10; exec sleep 9010",
         ),
         takes: Takes::Host("test -S \"$(cat /var/tmp/battery-10)\""),

@@ -1,6 +1,6 @@
 //! Full root: ways back in.
 
-use super::case::{Act, Answer, Case, Claim, NO_BASELINE, ROOT_WAS_USED, Takes};
+use super::case::{Act, Answer, Case, Claim, ROOT_WAS_USED, Takes};
 use super::root_processes::{AT_ITS_TIME, PROCESSES};
 use super::round::{End, Family, Round};
 
@@ -27,8 +27,7 @@ const FILES: &[Case] = &[
             "echo '* * * * * root touch /var/tmp/battery-13' | sudo -n tee /etc/cron.d/battery-13",
         ),
         takes: Takes::Host("test -s /etc/cron.d/battery-13"),
-        claims: &[Claim::undone_or_reported("! test -e /etc/cron.d/battery-13", &["/etc/cron.d/battery-13"])
-            .not_yet(NO_BASELINE)],
+        claims: &[Claim::undone_or_reported("! test -e /etc/cron.d/battery-13", &["/etc/cron.d/battery-13"])],
     },
     Case {
         number: "35",
@@ -41,8 +40,7 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -e /etc/sudoers.d/battery-35",
             &["/etc/sudoers.d/battery-35"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "36",
@@ -54,8 +52,7 @@ const FILES: &[Case] = &[
         takes: Takes::Host("test -s /etc/sudoers.d/battery-36"),
         claims: &[
             Claim::denied("! runuser -u alice -- sudo -n true"),
-            Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-36", &["/etc/sudoers.d/battery-36"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/sudoers.d/battery-36", &["/etc/sudoers.d/battery-36"]),
         ],
     },
     Case {
@@ -71,8 +68,7 @@ const FILES: &[Case] = &[
             Claim::undone_or_reported(
                 "! grep -q alice /root/.ssh/authorized_keys",
                 &["/root/.ssh/authorized_keys"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
         ],
     },
     Case {
@@ -88,8 +84,7 @@ const FILES: &[Case] = &[
             Claim::undone_or_reported(
                 "! grep -q alice ~bob/.ssh/authorized_keys",
                 &["bob/.ssh/authorized_keys"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
         ],
     },
     Case {
@@ -103,8 +98,7 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -u /usr/local/bin/battery-39",
             &["/usr/local/bin/battery-39"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "40",
@@ -117,8 +111,7 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! getcap /usr/local/bin/battery-40 2>&1 | grep -q dac_override",
             &["/usr/local/bin/battery-40"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "45",
@@ -131,16 +124,14 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -e /etc/polkit-1/rules.d/battery-45.rules",
             &["battery-45.rules"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "46",
         name: "/etc/ld.so.preload",
         act: Act::Ssh(&[], "echo /lib/x86_64-linux-gnu/libm.so.6 | sudo -n tee /etc/ld.so.preload"),
         takes: Takes::Host("test -s /etc/ld.so.preload"),
-        claims: &[Claim::undone_or_reported("! test -s /etc/ld.so.preload", &["/etc/ld.so.preload"])
-            .not_yet(NO_BASELINE)],
+        claims: &[Claim::undone_or_reported("! test -s /etc/ld.so.preload", &["/etc/ld.so.preload"])],
     },
     Case {
         number: "47",
@@ -155,8 +146,7 @@ const FILES: &[Case] = &[
             Claim::undone_or_reported(
                 "! test -e /etc/systemd/system/battery-47.service",
                 &["battery-47.service"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
             Claim::killed("/bin/sleep 9047").not_yet("units are not compared with what was there before"),
         ],
     },
@@ -172,8 +162,7 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -e /etc/systemd/system/cron.service.d/battery-47.conf",
             &["cron.service.d/battery-47.conf"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "47",
@@ -186,8 +175,7 @@ const FILES: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -e /etc/systemd/system-generators/battery-47",
             &["system-generators/battery-47"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "48",
@@ -200,25 +188,20 @@ const FILES: &[Case] = &[
         ),
         takes: Takes::Host("test -s /etc/sysctl.d/battery-48.conf"),
         claims: &[
-            Claim::undone_or_reported("! test -e /etc/udev/rules.d/48-battery.rules", &["48-battery.rules"])
-                .not_yet(NO_BASELINE),
-            Claim::undone_or_reported("! test -e /etc/profile.d/battery-48.sh", &["profile.d/battery-48.sh"])
-                .not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! test -e /etc/udev/rules.d/48-battery.rules", &["48-battery.rules"]),
+            Claim::undone_or_reported("! test -e /etc/profile.d/battery-48.sh", &["profile.d/battery-48.sh"]),
             Claim::undone_or_reported(
                 "! test -e /etc/modprobe.d/battery-48.conf",
                 &["modprobe.d/battery-48.conf"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
             Claim::undone_or_reported(
                 "! test -e /etc/binfmt.d/battery-48.conf",
                 &["binfmt.d/battery-48.conf"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
             Claim::undone_or_reported(
                 "! test -e /etc/sysctl.d/battery-48.conf",
                 &["sysctl.d/battery-48.conf"],
-            )
-            .not_yet(NO_BASELINE),
+            ),
         ],
     },
     Case {
@@ -256,7 +239,7 @@ const SYSTEM: &[Case] = &[
         takes: Takes::Host("getent passwd toor && test -s /etc/ssh/lab-keys/toor"),
         claims: &[
             Claim::no_entry("toor", &["-i", "{dir}/keys/alice"], "true"),
-            Claim::undone_or_reported("! getent passwd toor", &["toor"]).not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! getent passwd toor", &["toor"]),
         ],
     },
     Case {
@@ -268,7 +251,7 @@ const SYSTEM: &[Case] = &[
         ),
         takes: Takes::Host("getent passwd ghost && test -s /etc/ssh/lab-keys/ghost"),
         claims: &[
-            Claim::undone_or_reported("! getent passwd ghost", &["ghost"]).not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! getent passwd ghost", &["ghost"]),
             Claim::no_entry("ghost", &["-i", "{dir}/keys/alice"], "true")
                 .not_yet("an account that host.toml does not manage is not gated, whoever made it"),
         ],
@@ -278,7 +261,7 @@ const SYSTEM: &[Case] = &[
         name: "`passwd root`",
         act: Act::Ssh(&[], "echo root:battery | sudo -n chpasswd"),
         takes: Takes::Host("test /etc/shadow -nt /etc/passwd-"),
-        claims: &[Claim::in_receipt(&["shadow"]).not_yet(NO_BASELINE)],
+        claims: &[Claim::in_receipt(&["shadow"])],
     },
     Case {
         number: "43",
@@ -287,7 +270,7 @@ const SYSTEM: &[Case] = &[
         takes: Takes::Host("id -nG alice | grep -qw sudo"),
         claims: &[
             Claim::denied("! runuser -u alice -- sudo -n true"),
-            Claim::undone_or_reported("! id -nG alice | grep -qw sudo", &["group"]).not_yet(NO_BASELINE),
+            Claim::undone_or_reported("! id -nG alice | grep -qw sudo", &["group"]),
         ],
     },
     Case {
@@ -310,7 +293,7 @@ const SYSTEM: &[Case] = &[
         takes: Takes::Host(
             "! dpkg -V openssh-server | grep -q nothing && dpkg -V openssh-server | grep -q /usr/sbin/sshd",
         ),
-        claims: &[ROOT_WAS_USED, Claim::in_receipt(&["/usr/sbin/sshd"]).not_yet(NO_BASELINE)],
+        claims: &[ROOT_WAS_USED, Claim::in_receipt(&["/usr/sbin/sshd"])],
     },
     Case {
         number: "53",

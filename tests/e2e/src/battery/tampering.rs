@@ -1,12 +1,13 @@
 //! Root's hand on what stint itself stands on.
 
-use super::case::{Act, Answer, Case, Claim, NO_BASELINE, ROOT_WAS_USED, Takes};
+use super::case::{Act, Answer, Case, Claim, ROOT_WAS_USED, Takes};
 use super::round::{End, Family, Round};
 
 pub(super) const FAMILY: Family = Family {
     name: "tampering",
     rounds: &[
         Round::new("full root", "web-root", End::Revoked, FILES).alone(),
+        Round::new("full root", "web-root", End::Revoked, GATE).alone(),
         Round::new("full root", "web-root", End::Revoked, SETTINGS).alone(),
         Round::new("full root", "web-root", End::Revoked, PAM).alone(),
         Round::new("full root", "web-root", End::Revoked, MODULE).alone(),
@@ -31,25 +32,6 @@ full_root = true
 
 const FILES: &[Case] = &[
     Case {
-        number: "T1",
-        name: "the gate, made anew by root: an older `current` put back after the end",
-        act: Act::Ssh(
-            &[],
-            "sudo -n sh -c 'cp -a /var/lib/stint/gate /var/tmp/battery-gate'; \
-             sudo -n systemd-run -q --unit=battery-t1 sh -c 'while :; do cp -a /var/tmp/battery-gate/. /var/lib/stint/gate/; sleep 0.2; done'",
-        ),
-        takes: Takes::Host("test -e /var/tmp/battery-gate/current && systemctl is-active battery-t1"),
-        claims: &[
-            Claim::ended("! systemctl is-active battery-t1")
-                .not_yet("units are not compared with what was there before"),
-            Claim::no_entry("alice", &[], "true")
-                .not_yet("who is root can write the gate, and the module believes it"),
-            Claim::on_record(&["alarm", "gate"])
-                .not_yet("a gate that is edited is written anew, without an alarm"),
-            ROOT_WAS_USED,
-        ],
-    },
-    Case {
         number: "T2",
         name: "a copy of the host's keys",
         act: Act::Ssh(&[], "sudo -n cp -a /var/lib/stint/keys /var/tmp/battery-keys"),
@@ -67,6 +49,26 @@ const FILES: &[Case] = &[
         claims: &[Claim::no_entry("alice", &[], "true")],
     },
 ];
+
+const GATE: &[Case] = &[Case {
+    number: "T1",
+    name: "the gate: an older `current` put back again and again",
+    act: Act::Ssh(
+        &[],
+        "sudo -n cp -p /var/lib/stint/gate/current /var/tmp/battery-current; \
+         sudo -n systemd-run -q --unit=battery-t1 sh -c 'cd /var/lib/stint/gate; while :; do cp -p /var/tmp/battery-current .old; \
+         mv .old current; sleep 0.2; done'",
+    ),
+    takes: Takes::Host("test -s /var/tmp/battery-current && systemctl is-active battery-t1"),
+    // Whether somebody gets in depends on who wrote last, the warden or root: nothing is claimed of it.
+    claims: &[
+        Claim::ended("! systemctl is-active battery-t1")
+            .not_yet("units are not compared with what was there before"),
+        Claim::on_record(&["ALARM", "gate"])
+            .not_yet("a gate that is edited is written anew, without an alarm"),
+        ROOT_WAS_USED,
+    ],
+}];
 
 const SETTINGS: &[Case] = &[
     Case {
@@ -133,8 +135,7 @@ const MODULE: &[Case] = &[
         claims: &[Claim::undone_or_reported(
             "! test -e /etc/systemd/system/stint-warden.service.d/battery.conf",
             &["stint-warden.service.d"],
-        )
-        .not_yet(NO_BASELINE)],
+        )],
     },
     Case {
         number: "55",
@@ -153,7 +154,7 @@ const STOPPED: &[Case] = &[Case {
     name: "the warden stopped and masked",
     act: Act::Typed(
         "(trap '' HUP TERM; sleep 9054 &) ; sudo -n systemctl mask --now --runtime stint-warden.service stint-warden.socket \
-         stint-warden-courier.socket stint-courier.service",
+         stint-warden-courier.socket stint-warden-sudo.socket stint-courier.service",
     ),
     takes: Takes::Host("! pgrep -xf '/usr/sbin/stintd warden' && pgrep -xf 'sleep 9054'"),
     claims: &[
@@ -185,7 +186,13 @@ const LOGS: &[Case] = &[
              systemctl stop stint-warden; cp -a /var/tmp/battery-state/. /var/lib/stint/; systemctl start stint-warden; touch /var/tmp/battery-56'",
         ),
         takes: Takes::Host("test -d /var/tmp/battery-state/warden"),
-        claims: &[Claim::on_record(&["alarm"]).not_yet("not measured yet")],
+        claims: &[
+            // It is done, after the end.
+            Claim::ended("test -e /var/tmp/battery-56")
+                .late(16.0, "the state is put back 8 s after it was copied"),
+            Claim::no_entry("alice", &[], "true"),
+            Claim::on_record(&["ALARM"]).not_yet("no alarm of it was seen within seconds"),
+        ],
     },
 ];
 

@@ -6,6 +6,7 @@
 //! | [`ways_in`] | who gets in without a grant |
 //! | [`pam`] | whether our PAM lines stand in the right order (pure) |
 //! | [`rollback`] | the record of what was before, and its timer |
+//! | [`sshd`] | the file by which sshd finds what the warden keeps for it |
 //! | [`login`] | from which login a command comes |
 
 pub(crate) mod checks;
@@ -13,10 +14,11 @@ pub(crate) mod facts;
 pub(crate) mod login;
 pub(crate) mod pam;
 pub(crate) mod rollback;
+pub(crate) mod sshd;
 pub(crate) mod ways_in;
 
 use std::fs::File;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
 use stint_grant::time::Seconds;
@@ -26,6 +28,7 @@ use super::fast_moves;
 use super::system;
 use crate::warden::files;
 use crate::warden::paths::Paths;
+use crate::warden::status;
 use crate::warden::time::boottime_ms;
 use pam::{CommonFiles, Wiring};
 use rollback::{Before, Record};
@@ -192,6 +195,7 @@ fn record(before: Before, after: Duration) -> Result<Record, Failure> {
 /// The mode first: lines without it would enforce.
 fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
     files::replace(&paths.mode(), format!("{mode}\n").as_bytes(), 0o644).map_err(Failure::failed)?;
+    sshd::install(paths)?;
     pam_auth_update(&["--enable"])?;
     match pam::wiring(&CommonFiles::read(&paths.pam)) {
         Wiring::Whole => {}
@@ -209,6 +213,7 @@ fn wire(paths: &Paths, mode: &str) -> Result<(), Failure> {
         }
     }
     tell_warden();
+    wait_for_warden(paths, mode);
     // sudo is slower without, and nothing else.
     if let Err(failure) = fast_moves::run() {
         println!("note: {failure}");
@@ -231,6 +236,9 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
             .next("take the lines with pam_stint.so out of them by hand"));
         }
     }
+    if !before.wired {
+        sshd::remove(paths)?;
+    }
     match &before.mode {
         Some(mode) => files::replace(&paths.mode(), format!("{mode}\n").as_bytes(), 0o644),
         None => files::remove(&paths.mode()),
@@ -239,6 +247,8 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
     rollback::forget(paths)?;
     rollback::stop_timer();
     tell_warden();
+    let mode = if before.wired { before.mode.as_deref().unwrap_or("enforce") } else { "inert" };
+    wait_for_warden(paths, mode);
     Ok(())
 }
 
@@ -273,6 +283,22 @@ fn tell_warden() {
         system::must("systemctl", &["kill", "--signal=HUP", "--kill-who=main", "stint-warden.service"]);
     if let Err(failure) = told {
         eprintln!("stintd: the warden was not told: {failure}; run `systemctl restart stint-warden`");
+    }
+}
+
+/// Until the warden has done what it does in another mode, sshd's files among that: whoever logs in next meets it whole.
+fn wait_for_warden(paths: &Paths, mode: &str) {
+    if system::unit_state("stint-warden.service") != "active" {
+        return;
+    }
+    let end = Instant::now() + SETTLING;
+    let is_there = || status::read(paths).is_ok_and(|found| found.is_some_and(|found| found.mode == mode));
+    while !is_there() {
+        if Instant::now() >= end {
+            eprintln!("stintd: the warden has not said that it is in mode {mode}: see `stintd status`");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -120,6 +120,7 @@ mod tests {
                 roster: role(&offline),
                 bundle: role(&online),
                 pulse: role(&online),
+                certificate: role(&online),
                 keys: Keys(BTreeMap::from([(offline.id(), offline), (online.id(), online)])),
             };
             String::from_utf8(dsse::sign(&root, &[&self.key])).unwrap()

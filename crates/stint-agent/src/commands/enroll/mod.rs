@@ -260,7 +260,8 @@ fn start_services() -> Result<(), Failure> {
         return Ok(());
     }
     println!("Starting the warden and the courier ...");
-    system::must("systemctl", &["start", "stint-warden.socket", "stint-warden-courier.socket"])
+    let sockets = ["stint-warden.socket", "stint-warden-courier.socket", "stint-warden-sudo.socket"];
+    system::must("systemctl", &[&["start"], &sockets[..]].concat())
         .and_then(|_| {
             system::must("systemctl", &["restart", "stint-warden.service", "stint-courier.service"])
         })

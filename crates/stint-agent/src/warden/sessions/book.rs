@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 use stint_grant::ids::{GrantId, UserName};
 use stint_grant::register::{Register, SessionKind};
+use stint_grant::rights::login::LOGOUT_SERVICES;
 use stint_grant::rights::{Command, SudoRule};
-use stint_grant::time::UnixTime;
+use stint_grant::time::{Seconds, UnixTime};
 
 use super::cgroup::unit_of;
 use super::sweep::Target;
@@ -118,6 +119,18 @@ impl Session {
         let covered = self.kind == SessionKind::Login || self.is_covered_by(user, &candidates);
         let until = candidates.iter().map(|grant| grant.until()).max();
         until.filter(|_| covered)
+    }
+
+    /// After how long without use it ends: the longest limit of the live grants that permit it, and none if one of them has none.
+    pub(super) fn idle_limit(&self, live: &[LiveGrant]) -> Option<Seconds> {
+        let own = live.iter().filter(|grant| *grant.user() == self.user);
+        let permitting = own.filter(|grant| self.rests_on(grant.id()) || self.could_rest_on(grant));
+        permitting.map(LiveGrant::idle_limit).collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// Whether somebody logged in: sshd, or the console.
+    pub(super) fn is_login_of_a_person(&self) -> bool {
+        self.kind == SessionKind::Login && LOGOUT_SERVICES.contains(&self.service.as_str())
     }
 
     /// Whether a grant that came later could have permitted it as well.

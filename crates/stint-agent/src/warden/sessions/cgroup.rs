@@ -119,6 +119,12 @@ impl Cgroups {
         let _ = fs::remove_dir(self.folder(path));
     }
 
+    /// How long its processes have run on a processor so far, in microseconds.
+    pub(super) fn work_us(&self, path: &str) -> Option<u64> {
+        let stat = fs::read_to_string(self.file(path, "cpu.stat")).ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()
+    }
+
     /// The groups right below one.
     pub(super) fn children(&self, path: &str) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.folder(path)) else { return Vec::new() };

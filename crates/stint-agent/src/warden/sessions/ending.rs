@@ -5,7 +5,8 @@
 //! 2. two seconds later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
 //!    in one stroke;
 //! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
-//! 4. a receipt says what was killed, what was removed, and what could not be excluded.
+//! 4. a receipt says what was killed, what was removed, and what could not be excluded. [`crate::warden::residue`] completes it with
+//!    what was left in files before it is recorded.
 //!
 //! An account that lives by grants alone and has none left is ended whole: all of its slice, its own service manager and what cron
 //! and at started for it included.
@@ -43,6 +44,7 @@ const MAX_ROUNDS: u32 = 50;
 /// One grant that is ending.
 #[derive(Debug)]
 pub(super) struct Closing {
+    occasion: Occasion,
     grant: GrantId,
     user: UserName,
     sessions: Vec<Session>,
@@ -63,6 +65,15 @@ pub(super) struct Closing {
     attempts: u32,
 }
 
+/// Why sessions end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occasion {
+    /// Their grant did.
+    Grant,
+    /// Nobody used them. The grant goes on, so there is no receipt.
+    Idle,
+}
+
 /// One group that was killed.
 struct Stroke {
     /// The closing that it belongs to.
@@ -72,10 +83,23 @@ struct Stroke {
     killed: u32,
 }
 
+impl Occasion {
+    /// How a session was ended, for the record.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Grant => "asked",
+            Self::Idle => "idle",
+        }
+    }
+}
+
 impl Closing {
     /// When something is to be done about it.
     pub(super) fn deadline_ms(&self) -> u64 {
         self.hard_at_ms.min(self.look_at_ms)
+    }
+    pub(super) fn grant(&self) -> &GrantId {
+        &self.grant
     }
     pub(super) fn sessions(&self) -> impl Iterator<Item = &Session> {
         self.sessions.iter()
@@ -149,6 +173,7 @@ impl Enforcer {
         let by_grants_alone =
             |uid: &u32| ["sshd", "login"].iter().all(|service| self.config.gates(*uid, service));
         Closing {
+            occasion: Occasion::Grant,
             removed: tickets::remove(&self.tickets, &ended.user, uid),
             grant: ended.grant.clone(),
             user: ended.user.clone(),
@@ -166,6 +191,31 @@ impl Enforcer {
             killed: 0,
             attempts: 0,
         }
+    }
+
+    /// Ends sessions that nobody used, and leaves their grants as they are.
+    pub(super) async fn end_sessions(&mut self, idle: Vec<Session>, at: Moment, recorder: &mut dyn Recorder) {
+        for session in idle {
+            let taken = self.closings.iter().any(|c| c.sessions.contains(&session));
+            let Some(basis) = session.basis.first().filter(|_| !taken) else { continue };
+            self.closings.push(Closing {
+                occasion: Occasion::Idle,
+                grant: basis.grant.clone(),
+                user: session.user.clone(),
+                sessions: vec![session],
+                past: Vec::new(),
+                whole: None,
+                removed: Vec::new(),
+                hard_at_ms: at.boottime_ms + GRACE_MS,
+                began: Instant::now(),
+                asked: false,
+                look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
+                left: 0,
+                killed: 0,
+                attempts: 0,
+            });
+        }
+        self.ask(recorder).await;
     }
 
     /// Asks all sessions that are closing to end. A bus that does not answer is asked once: the kill needs no bus.
@@ -193,7 +243,7 @@ impl Enforcer {
                     silent = matches!(error, BusError::Silent { .. });
                     tracing::warn!(%error, grant = %closing.grant, "a session could not be asked to end");
                 }
-                recorder.record(terminated(closing, session, "asked"));
+                recorder.record(terminated(closing, session, closing.occasion.word()));
             }
             if let Some(uid) = closing.whole.filter(|_| !silent)
                 && self.cgroups.is_populated(&user_slice(uid))
@@ -320,7 +370,9 @@ impl Enforcer {
                 self.closings.push(closing);
                 continue;
             }
-            recorder.record(receipt(&closing, clean));
+            if closing.occasion == Occasion::Grant {
+                recorder.record(receipt(&closing, clean));
+            }
             if !clean {
                 let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
                 alarm(recorder, "not-clean", detail);
@@ -328,6 +380,7 @@ impl Enforcer {
             over.extend(closing.sessions);
             over.extend(closing.past);
         }
+        self.look_for_logouts();
         self.forget(&over);
     }
 
@@ -452,9 +505,13 @@ fn receipt(closing: &Closing, clean: bool) -> Event {
         sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
         killed: closing.killed,
         removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
+        restored: Vec::new(),
         reported: Vec::new(),
         not_excluded: not_excluded.into_iter().collect(),
+        not_scanned: Vec::new(),
+        also_open: Vec::new(),
         took_ms: millis(closing.began.elapsed()),
+        nothing_found: clean,
         clean,
     }
 }

@@ -12,6 +12,7 @@ use stint_log::record::Event;
 use super::book::Session;
 use super::cgroup::Cgroups;
 use super::ending::Closing;
+use super::idle::Activity;
 use super::limits::Doubt;
 use super::proc::Proc;
 use super::scopes::Scope;
@@ -52,6 +53,12 @@ pub(crate) struct Enforcer {
     pub(super) to_reset: Vec<(String, u64)>,
     /// Scopes whose limit PID 1 has to be asked for.
     pub(super) doubtful: BTreeMap<String, Doubt>,
+    /// When each session with an idle limit was used last, by its name.
+    pub(super) activity: BTreeMap<String, Activity>,
+    /// When that is to be looked at next, in milliseconds of `CLOCK_BOOTTIME`.
+    pub(super) idle_at_ms: Option<u64>,
+    /// Grants whose last login has closed, for [`Self::take_logged_out`].
+    pub(super) logged_out: BTreeSet<GrantId>,
     /// Why their limits could not be made right at the last try.
     pub(super) limits_fault: Option<String>,
 }
@@ -75,6 +82,9 @@ impl Enforcer {
             boot_id: proc.boot_id().unwrap_or_default(),
             to_reset: Vec::new(),
             doubtful: BTreeMap::new(),
+            activity: BTreeMap::new(),
+            idle_at_ms: None,
+            logged_out: BTreeSet::new(),
             limits_fault: None,
             proc,
         }
@@ -121,10 +131,15 @@ impl Enforcer {
         Some((found.name.clone(), found.basis.first().map(|basis| basis.grant.clone())))
     }
 
+    /// The grants whose processes are being ended.
+    pub(crate) fn ending(&self) -> Vec<GrantId> {
+        self.closings.iter().map(|closing| closing.grant().clone()).collect()
+    }
+
     /// When [`Self::tick`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let resets = self.to_reset.iter().map(|(_, at_ms)| *at_ms);
-        self.closings.iter().map(Closing::deadline_ms).chain(resets).min()
+        self.closings.iter().map(Closing::deadline_ms).chain(resets).chain(self.idle_at_ms).min()
     }
 
     /// The files in which the kernel says whether anything is left of a session. When one changes, [`Self::tidy`] is wanted.
@@ -141,6 +156,7 @@ impl Enforcer {
 
     /// Forgets sessions that ended by themselves.
     pub(crate) fn tidy(&mut self, recorder: &mut dyn Recorder) {
+        self.look_for_logouts();
         let closing: Vec<&Session> = self.closings.iter().flat_map(Closing::sessions).collect();
         let gone: Vec<Session> = self
             .sessions
@@ -229,7 +245,7 @@ pub(super) fn uid_of(user: &UserName) -> Option<u32> {
     User::from_name(user.as_str()).ok().flatten().map(|user| user.uid.as_raw())
 }
 
-pub(super) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
+pub(crate) fn alarm(recorder: &mut dyn Recorder, what: &str, detail: String) {
     tracing::error!(what, detail, "alarm");
     recorder.record(Event::Alarm { what: what.to_owned(), detail });
 }

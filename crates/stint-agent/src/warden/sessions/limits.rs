@@ -47,6 +47,8 @@ impl Enforcer {
                 self.doubtful.insert(unit.to_owned(), Doubt::Moved);
             }
         }
+        // With other grants there may be other idle limits.
+        self.idle_at_ms = Some(at.boottime_ms);
         self.settle_limits(live, at, recorder).await;
     }
 

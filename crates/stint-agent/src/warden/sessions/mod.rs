@@ -3,6 +3,7 @@
 //! - [`book`] holds the sessions that live by grants, and says which of them a set of live grants still permits. Pure;
 //! - [`Enforcer`] is what the warden's loop drives. Its work is in a file for each occasion: [`registration`] (a session opens),
 //!   [`warning`], [`limits`] (the window's end moves), [`adoption`] (a warden starts), and
+//! - [`idle`]: who uses a terminal no more; [`logout`]: whose last login has closed;
 //! - [`ending`]: ask, wait two seconds (or not), kill, look again until nothing is left, write a receipt;
 //! - [`scopes`] keeps PID 1's scopes, in which elevations are;
 //! - [`proc`], [`cgroup`] and [`terminal`] read and write the kernel's files; [`units`] those of PID 1.
@@ -14,7 +15,9 @@ mod book;
 mod cgroup;
 mod ending;
 mod enforcer;
+mod idle;
 mod limits;
+mod logout;
 mod proc;
 mod registration;
 mod scopes;
@@ -24,4 +27,4 @@ mod terminal;
 mod units;
 mod warning;
 
-pub(crate) use enforcer::{Enforcer, Moment};
+pub(crate) use enforcer::{Enforcer, Moment, alarm};

@@ -118,6 +118,9 @@ impl Enforcer {
             self.save();
             return Err(refused);
         }
+        if session.idle_limit(live).is_some() {
+            self.idle_at_ms = Some(at.boottime_ms);
+        }
         let grant = session.basis.first().map(|b| b.grant.to_string());
         recorder.record(Event::SessionOpened {
             grant: grant.clone(),

@@ -21,6 +21,13 @@ pub(super) fn write_line(device: &Path, owner: u32, line: &str) -> bool {
     is_theirs && file.write_all(format!("\r\n{}\r\n", sanitised(line)).as_bytes()).is_ok()
 }
 
+/// When something was last read from a terminal, which is what was typed there: nanoseconds of the wall clock.
+pub(super) fn last_input_ns(device: &Path) -> Option<i128> {
+    let metadata = std::fs::symlink_metadata(device).ok()?;
+    let is_one = metadata.file_type().is_char_device() && kind_of(metadata.rdev()).is_some();
+    is_one.then(|| i128::from(metadata.atime()) * 1_000_000_000 + i128::from(metadata.atime_nsec()))
+}
+
 /// What a terminal would obey is shown instead.
 fn sanitised(line: &str) -> String {
     line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

@@ -21,20 +21,19 @@ impl Enforcer {
             grant.grant.terms.entitlement,
             grant.id()
         );
-        let mut terminals: Vec<(PathBuf, u32)> = Vec::new();
-        for session in self.sessions.iter().filter(|s| s.rests_on(grant.id())) {
-            terminals.extend(self.terminals_of(session));
-        }
-        terminals.sort();
-        terminals.dedup();
-        let told: Vec<bool> =
-            terminals.iter().map(|(device, owner)| terminal::write_line(device, *owner, &line)).collect();
-        told.contains(&true)
+        let sessions = self.sessions.iter().filter(|s| s.rests_on(grant.id()));
+        write_to(sessions.flat_map(|session| self.terminals_of(session)).collect(), &line)
+    }
+
+    /// Tells whoever may look at a session's terminal that it ends unless it is used.
+    pub(super) fn warn_idle(&self, session: &Session, remaining: Seconds) {
+        let line = format!("stint: idle: this session ends in {} unless it is used", in_words(remaining));
+        write_to(self.terminals_of(session), &line);
     }
 
     /// The terminals of a login are those of its processes: sshd opens them after PAM. Those that sudo makes inside its scope only
     /// lead back to the one that PAM named.
-    fn terminals_of(&self, session: &Session) -> Vec<(PathBuf, u32)> {
+    pub(super) fn terminals_of(&self, session: &Session) -> Vec<(PathBuf, u32)> {
         let Some(owner) = session.login_uid.or_else(|| uid_of(&session.user)) else { return Vec::new() };
         let named = session.tty.as_deref().and_then(terminal::path_named);
         let found = match (session.kind, session.cgroup.as_deref()) {
@@ -45,6 +44,15 @@ impl Enforcer {
         let found = found.into_iter().filter_map(|pid| terminal::path_of(self.proc.stat(pid)?.terminal));
         named.into_iter().chain(found).map(|device| (device, owner)).collect()
     }
+}
+
+/// Writes a line to each of these terminals. Says whether there was one.
+fn write_to(mut terminals: Vec<(PathBuf, u32)>, line: &str) -> bool {
+    terminals.sort();
+    terminals.dedup();
+    let told: Vec<bool> =
+        terminals.iter().map(|(device, owner)| terminal::write_line(device, *owner, line)).collect();
+    told.contains(&true)
 }
 
 /// As it is said on a terminal: `5 minutes`, `1 minute`, `30 s`.

@@ -37,14 +37,21 @@ pub(super) enum CheckError {
 /// Checks the file that holds a drop-in's text. The file has the owner and the mode that it will have in place.
 pub(super) fn check(tools: &Tools, file: &Path, intent: &DropIn<'_>) -> Result<(), CheckError> {
     tools.can_record(intent.record)?;
-    let read = run(&tools.cvtsudoers, &["-f", "json"], Some(file))?;
+    let (cvtsudoers, visudo, checks_owner) = match tools {
+        Tools::Sudo { cvtsudoers, visudo, checks_owner, .. } => (cvtsudoers, visudo, checks_owner),
+        // It has nothing that tells what it understood: so only what means itself was written, and it must parse.
+        Tools::SudoRs { visudo } => return accepts(visudo, &["-c", "-f"], file),
+    };
+    let read = run(cvtsudoers, &["-f", "json"], Some(file))?;
     if !read.ok || !read.err.trim().is_empty() {
         return Err(CheckError::Unreadable(first_line(&read.err)));
     }
     compare(&read.out, intent)?;
-    let arguments: &[&str] =
-        if tools.checks_owner { &["-s", "-O", "-P", "-c", "-f"] } else { &["-s", "-c", "-f"] };
-    let verdict = run(&tools.visudo, arguments, Some(file))?;
+    accepts(visudo, if *checks_owner { &["-s", "-O", "-P", "-c", "-f"] } else { &["-s", "-c", "-f"] }, file)
+}
+
+fn accepts(visudo: &Path, arguments: &[&str], file: &Path) -> Result<(), CheckError> {
+    let verdict = run(visudo, arguments, Some(file))?;
     if verdict.ok { Ok(()) } else { Err(CheckError::Visudo(first_line(&(verdict.err + &verdict.out)))) }
 }
 

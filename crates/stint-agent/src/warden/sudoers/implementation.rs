@@ -1,5 +1,6 @@
 //! Which sudo this host has.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -8,13 +9,15 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use stint_grant::record::{CommandRecord, RecordLevel};
 
+use super::render::Dialect;
+
 /// sudo, as it names itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Implementation {
     /// The original, with its version.
     Sudo(Version),
-    /// The one in Rust, with what it says of its version.
-    SudoRs(String),
+    /// The one in Rust, with its version.
+    SudoRs(Version),
 }
 
 /// A version of the original: major, minor, release.
@@ -33,35 +36,81 @@ const TELLS_SUBCOMMANDS: Version = Version(1, 9, 8);
 /// It can hide passwords from what is recorded as typed.
 const HIDES_PASSWORDS: Version = Version(1, 9, 10);
 
+/// From here on sudo-rs asks PAM's account phase for everything that it does, and has NOEXEC.
+const OLDEST_RS: Version = Version(0, 2, 14);
+
 /// No program may take longer. It looks users up, and a directory server that is gone can hang it.
 const BOUND: Duration = Duration::from_secs(3);
 
 /// The programs that are needed, by their absolute paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tools {
-    /// `cvtsudoers`.
-    pub(super) cvtsudoers: PathBuf,
-    /// `visudo`.
-    pub(super) visudo: PathBuf,
-    /// Whether visudo checks owner and mode.
-    pub(super) checks_owner: bool,
-    /// sudo's version.
-    pub(super) version: Version,
+pub(super) enum Tools {
+    /// Those of the original.
+    Sudo {
+        /// `cvtsudoers`.
+        cvtsudoers: PathBuf,
+        /// `visudo`.
+        visudo: PathBuf,
+        /// Whether visudo checks owner and mode.
+        checks_owner: bool,
+        /// sudo's version.
+        version: Version,
+    },
+    /// Those of sudo-rs.
+    SudoRs {
+        /// `visudo`.
+        visudo: PathBuf,
+    },
 }
 
 impl Tools {
+    /// In which words they are spoken to.
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sudo { .. } => Dialect::Sudo,
+            Self::SudoRs { .. } => Dialect::SudoRs,
+        }
+    }
+
     /// Whether this sudo can record what is asked for. A grant that asks for more than it can is refused, not run without a record.
     pub(super) fn can_record(&self, record: CommandRecord) -> Result<(), Unsupported> {
-        let needs = [
-            (record.level > RecordLevel::None, HAS_LOG_SERVERS, "a record of commands"),
-            (record.subcommands, TELLS_SUBCOMMANDS, "a record of subcommands"),
-            (record.input, HIDES_PASSWORDS, "a record of input without passwords"),
-        ];
-        let short = needs.into_iter().find(|(asked, needed, _)| *asked && self.version < *needed);
-        short.map_or(Ok(()), |(_, needed, what)| {
-            Err(Unsupported::CannotRecord { what, found: self.version, needed })
-        })
+        match self {
+            Self::Sudo { version, .. } => sudo_can_record(*version, record),
+            Self::SudoRs { .. } => sudo_rs_can_record(record),
+        }
     }
+}
+
+fn sudo_can_record(found: Version, record: CommandRecord) -> Result<(), Unsupported> {
+    let needs = [
+        (record.level > RecordLevel::None, HAS_LOG_SERVERS, "a record of commands"),
+        (record.subcommands, TELLS_SUBCOMMANDS, "a record of subcommands"),
+        (record.input, HIDES_PASSWORDS, "a record of input without passwords"),
+    ];
+    let short = needs.into_iter().find(|(asked, needed, _)| *asked && found < *needed);
+    short.map_or(Ok(()), |(_, needed, what)| Err(Unsupported::CannotRecord { what, found, needed }))
+}
+
+/// sudo-rs knows no log server: it names commands in the host's own log and tells nobody of them. A record that nothing depends on is
+/// what every grant asks for that does not say otherwise, so it is left to that log; any other is refused.
+fn sudo_rs_can_record(record: CommandRecord) -> Result<(), Unsupported> {
+    let cannot = [
+        (record.level == RecordLevel::Io, "a record of output"),
+        (record.input, "a record of input"),
+        (record.subcommands, "a record of subcommands"),
+        (record.fail_closed, "a record without which no command runs"),
+    ];
+    let asked = cannot.into_iter().find(|(asked, _)| *asked);
+    asked.map_or(Ok(()), |(_, what)| Err(Unsupported::SudoRsCannotRecord { what }))
+}
+
+/// The program itself, so that another one in its place is noticed: device, inode, size, change.
+pub(super) type Stamp = (u64, u64, u64, i64, i64);
+
+/// The stamp of this host's sudo.
+pub(super) fn stamp() -> Option<Stamp> {
+    let found = std::fs::metadata(find("sudo").ok()?).ok()?;
+    Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
 /// Why no drop-in can be made for this host's sudo.
@@ -87,9 +136,6 @@ pub(crate) enum Unsupported {
     /// It does not say what it is.
     #[error("sudo does not say its version: {0:?}")]
     Unknown(String),
-    /// It has no NOTAFTER: a rule would not end by itself.
-    #[error("this host runs sudo-rs {0}, whose rules cannot end by themselves: install the original sudo")]
-    SudoRs(String),
     /// It cannot record what the grant asks for.
     #[error(
         "sudo {}.{}.{} cannot give {what}: {}.{}.{} or later is needed, or an entitlement that records less",
@@ -103,6 +149,18 @@ pub(crate) enum Unsupported {
         /// What is needed.
         needed: Version,
     },
+    /// It tells nobody of commands.
+    #[error("sudo-rs cannot give {what}: the original sudo is needed, or an entitlement that records less")]
+    SudoRsCannotRecord {
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// It lets some of its own calls pass PAM, which alone ends its rules while the warden is away.
+    #[error("sudo-rs {}.{}.{} is too old: {}.{}.{} or later is needed", found.0, found.1, found.2, OLDEST_RS.0, OLDEST_RS.1, OLDEST_RS.2)]
+    SudoRsTooOld {
+        /// What was found.
+        found: Version,
+    },
     /// It lacks what is needed.
     #[error("sudo {}.{}.{} is too old: {}.{}.{} or later is needed", found.0, found.1, found.2, OLDEST.0, OLDEST.1, OLDEST.2)]
     TooOld {
@@ -113,21 +171,14 @@ pub(crate) enum Unsupported {
 
 /// Finds the tools of this host's sudo, if it can be used.
 pub(super) fn detect() -> Result<Tools, Unsupported> {
-    let find = |name: &'static str| {
-        let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
-        folders
-            .iter()
-            .map(|folder| Path::new(folder).join(name))
-            .find(|path| path.is_file())
-            .ok_or(Unsupported::Missing(name))
-    };
     let sudo = find("sudo")?;
     let said = run(&sudo, &["-V"], None)?;
     let said = format!("{}{}", said.out, said.err);
     match parse(&said).ok_or_else(|| Unsupported::Unknown(said.lines().next().unwrap_or("").to_owned()))? {
-        Implementation::SudoRs(version) => Err(Unsupported::SudoRs(version)),
+        Implementation::SudoRs(found) if found < OLDEST_RS => Err(Unsupported::SudoRsTooOld { found }),
+        Implementation::SudoRs(_) => Ok(Tools::SudoRs { visudo: find("visudo")? }),
         Implementation::Sudo(found) if found < OLDEST => Err(Unsupported::TooOld { found }),
-        Implementation::Sudo(version) => Ok(Tools {
+        Implementation::Sudo(version) => Ok(Tools::Sudo {
             cvtsudoers: find("cvtsudoers")?,
             visudo: find("visudo")?,
             checks_owner: version >= CHECKS_OWNER,
@@ -136,20 +187,29 @@ pub(super) fn detect() -> Result<Tools, Unsupported> {
     }
 }
 
+fn find(name: &'static str) -> Result<PathBuf, Unsupported> {
+    let folders = ["/usr/bin", "/usr/sbin", "/bin", "/sbin"];
+    let paths = folders.iter().map(|folder| Path::new(folder).join(name));
+    paths.into_iter().find(|path| path.is_file()).ok_or(Unsupported::Missing(name))
+}
+
 /// Reads the answer to `sudo -V`.
 fn parse(said: &str) -> Option<Implementation> {
     let first = said.lines().next()?.trim();
-    if let Some(rest) = first.strip_prefix("sudo-rs") {
-        return Some(Implementation::SudoRs(rest.trim().to_owned()));
+    if let Some(text) = first.strip_prefix("sudo-rs ") {
+        return Some(Implementation::SudoRs(version(text)?));
     }
-    let text = first.strip_prefix("Sudo version ")?;
+    Some(Implementation::Sudo(version(first.strip_prefix("Sudo version ")?)?))
+}
+
+fn version(text: &str) -> Option<Version> {
     let number = |part: &str| {
         let digits = part.split(|c: char| !c.is_ascii_digit()).next()?;
         digits.parse::<u32>().ok()
     };
     let mut parts = text.split('.').map(number);
     let mut next = || parts.next().flatten();
-    Some(Implementation::Sudo(Version(next()?, next()?, next().unwrap_or(0))))
+    Some(Version(next()?, next()?, next().unwrap_or(0)))
 }
 
 /// What a program said.
@@ -219,7 +279,7 @@ mod tests {
 
     #[test]
     fn sudo_rs_is_told_apart() {
-        assert_eq!(parse("sudo-rs 0.2.8\n"), Some(Implementation::SudoRs("0.2.8".to_owned())));
+        assert_eq!(parse("sudo-rs 0.2.8\n"), Some(Implementation::SudoRs(Version(0, 2, 8))));
     }
 
     #[test]
@@ -237,7 +297,7 @@ mod tests {
 
     #[test]
     fn an_old_sudo_is_asked_for_no_record_that_it_cannot_give() {
-        let of = |version| Tools {
+        let of = |version| Tools::Sudo {
             cvtsudoers: PathBuf::new(),
             visudo: PathBuf::new(),
             checks_owner: true,
@@ -254,6 +314,22 @@ mod tests {
         assert_eq!(of(Version(1, 9, 5)).can_record(commands), Ok(()));
         assert!(of(Version(1, 9, 5)).can_record(subcommands).is_err());
         assert_eq!(of(Version(1, 9, 8)).can_record(subcommands), Ok(()));
+    }
+
+    #[test]
+    fn sudo_rs_is_asked_for_no_record_that_a_grant_depends_on() {
+        let tools = Tools::SudoRs { visudo: PathBuf::new() };
+        let commands = CommandRecord::COMMANDS;
+        assert_eq!(tools.can_record(CommandRecord::NONE), Ok(()));
+        assert_eq!(tools.can_record(commands), Ok(()));
+        let io = CommandRecord { level: RecordLevel::Io, fail_closed: true, ..commands };
+        for (record, what) in [
+            (CommandRecord { fail_closed: true, ..commands }, "a record without which no command runs"),
+            (CommandRecord { subcommands: true, ..commands }, "a record of subcommands"),
+            (io, "a record of output"),
+        ] {
+            assert_eq!(tools.can_record(record), Err(Unsupported::SudoRsCannotRecord { what }));
+        }
     }
 
     #[test]

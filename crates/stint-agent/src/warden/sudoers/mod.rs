@@ -6,6 +6,9 @@
 //! - [`plan`] says what must change in the folder, as a pure function of what should and what does stand there;
 //! - [`reconcile`] does it. It can run at any time, any number of times;
 //! - [`tickets`] takes away what sudo remembers of a user.
+//!
+//! sudo-rs knows no NOTAFTER: there a rule ends because the warden removes it, and because PAM's account phase denies once the window is
+//! over, warden or not.
 
 mod check;
 mod implementation;

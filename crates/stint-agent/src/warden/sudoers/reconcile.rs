@@ -11,9 +11,9 @@ use stint_log::Hash;
 use stint_log::record::Event;
 
 use super::check::{CheckError, check};
-use super::implementation::{Tools, Unsupported, detect};
+use super::implementation::{Stamp, Tools, Unsupported, detect, stamp};
 use super::plan::{Found, Step, Why, is_ours, plan};
-use super::render::{DropIn, grant_of, temporary_name};
+use super::render::{Dialect, DropIn, grant_of, temporary_name};
 use crate::journal::Recorder;
 use crate::warden::files::{self, FileError};
 use crate::warden::live::LiveGrant;
@@ -40,9 +40,30 @@ pub(crate) enum SudoersError {
     Sync(FileError),
 }
 
-/// The grants whose drop-in was refused, and why: so that each refusal is recorded once, not at every round.
+/// The grants whose drop-in was refused, and why: so that each refusal is recorded once, not at every round. And which sudo there is.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(BTreeMap<GrantId, String>);
+pub(crate) struct Refusals(BTreeMap<GrantId, String>, Option<(Stamp, Dialect)>);
+
+impl Refusals {
+    /// Whether this host's sudo tells of the commands that it is told to tell of: sudo-rs does not.
+    pub(crate) fn tells_of_commands(&self) -> bool {
+        !matches!(self.1, Some((_, Dialect::SudoRs)))
+    }
+
+    /// In which words this host's sudo is spoken to. It is asked anew when another program stands in its place.
+    fn dialect(&mut self) -> Dialect {
+        let Some(stamp) = stamp() else { return Dialect::default() };
+        match self.1 {
+            Some((known, dialect)) if known == stamp => dialect,
+            _ => {
+                // What cannot be used is told when something is to be written.
+                let Ok(dialect) = detect().map(|tools| tools.dialect()) else { return Dialect::default() };
+                self.1 = Some((stamp, dialect));
+                dialect
+            }
+        }
+    }
+}
 
 /// Makes the drop-ins of a folder equal to the live grants.
 ///
@@ -54,7 +75,9 @@ pub(crate) fn reconcile(
     refusals: &mut Refusals,
     recorder: &mut dyn Recorder,
 ) -> Result<(), SudoersError> {
-    reconcile_with(folder, live, refusals, recorder, &|| detect().map_err(CheckError::from))
+    let has_rules = live.iter().any(|grant| !grant.rules().is_empty());
+    let dialect = if has_rules { refusals.dialect() } else { Dialect::default() };
+    reconcile_with(folder, live, refusals, recorder, dialect, &|| detect().map_err(CheckError::from))
 }
 
 /// The same, with the finding of sudo's tools as an argument.
@@ -63,6 +86,7 @@ fn reconcile_with(
     live: &[LiveGrant],
     refusals: &mut Refusals,
     recorder: &mut dyn Recorder,
+    dialect: Dialect,
     tools: &dyn Fn() -> Result<Tools, CheckError>,
 ) -> Result<(), SudoersError> {
     refusals.0.retain(|grant, _| live.iter().any(|l| l.id() == grant));
@@ -76,7 +100,7 @@ fn reconcile_with(
             rules: grant.rules(),
             record: grant.record(),
         };
-        match drop_in.render() {
+        match drop_in.render(dialect) {
             Ok(text) => {
                 desired.insert(drop_in.file_name(), text);
                 drop_ins.insert(drop_in.file_name(), drop_in);

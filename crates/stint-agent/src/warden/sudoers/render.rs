@@ -15,6 +15,20 @@ use crate::warden::sudo_log::RECEIVER;
 /// Ours sort last: in sudoers the last match wins. No dot: sudo ignores files with one.
 const PREFIX: &str = "zz-stint-";
 
+/// Whose sudoers it is written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// The original's.
+    #[default]
+    Sudo,
+    /// sudo-rs's: without an end of its own, without digests, and with arguments that are compared one by one. It ends because the
+    /// warden removes it, and because PAM denies: see [`super`].
+    SudoRs,
+}
+
+/// What sudo-rs reads as one command, at most, with its arguments.
+const MAX_COMMAND_RS: usize = 1000;
+
 /// What one drop-in is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DropIn<'a> {
@@ -67,6 +81,14 @@ pub(super) enum RenderError {
     /// A control character.
     #[error("argument {0:?} holds a control character")]
     Control(String),
+    /// sudo-rs has no such thing, or would read it as something else.
+    #[error("sudo-rs cannot be told {what}: {text:?}")]
+    NotInSudoRs {
+        /// What.
+        what: &'static str,
+        /// The text.
+        text: String,
+    },
     /// sudo joins arguments with spaces: one empty argument looks like none.
     #[error("{0}: a single empty argument cannot be told from no argument in sudoers")]
     LoneEmpty(String),
@@ -79,27 +101,34 @@ impl DropIn<'_> {
     }
 
     /// Its text.
-    pub(super) fn render(&self) -> Result<String, RenderError> {
-        let not_after = self.not_after()?;
+    pub(super) fn render(&self, dialect: Dialect) -> Result<String, RenderError> {
+        let end = match dialect {
+            Dialect::Sudo => format!("NOTAFTER={} ", self.not_after()?),
+            Dialect::SudoRs => String::new(),
+        };
         // Two grants of one user repeat this line word for word, which is no conflict.
         let mut lines = vec![format!(
             "# Made by stint for grant {}. It is made anew when it is changed, and removed at the end.\n\
              Defaults:{} use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n",
             self.grant, self.user
         )];
-        let recording = self.recording();
+        // sudo-rs knows none of these: that it need not is checked with its tools.
+        let recording = if dialect == Dialect::Sudo { self.recording() } else { Vec::new() };
         if !recording.is_empty() {
             let words: Vec<_> = recording.iter().map(Setting::word).collect();
             lines.push(format!("Defaults:{} {}\n", self.user, words.join(", ")));
         }
         for rule in self.rules {
             let noexec = if rule.noexec { " NOEXEC:" } else { "" };
+            if let Some(digest) = rule.digest.as_ref().filter(|_| dialect == Dialect::SudoRs) {
+                return Err(RenderError::NotInSudoRs { what: "a digest", text: digest.to_string() });
+            }
             let digest = rule.digest.as_ref().map(|d| format!(" sha256:{d}")).unwrap_or_default();
             // ALL implies SETENV, so the tag takes it back. One user specification a line: NOTAFTER does not
             // pass a colon.
-            let (user, run_as, command) = (self.user, &rule.run_as, command(rule)?);
+            let (user, run_as, command) = (self.user, &rule.run_as, command(rule, dialect)?);
             lines.push(format!(
-                "{user} ALL = ({run_as}) NOTAFTER={not_after} NOPASSWD: NOSETENV:{noexec}{digest} {command}\n"
+                "{user} ALL = ({run_as}) {end}NOPASSWD: NOSETENV:{noexec}{digest} {command}\n"
             ));
         }
         Ok(lines.concat())
@@ -150,7 +179,7 @@ pub(super) fn temporary_name(file_name: &str) -> String {
     format!(".{file_name}")
 }
 
-fn command(rule: &SudoRule) -> Result<String, RenderError> {
+fn command(rule: &SudoRule, dialect: Dialect) -> Result<String, RenderError> {
     let Program { path, arguments } = match &rule.command {
         Command::All => return Ok("ALL".to_owned()),
         Command::Program(program) => program,
@@ -162,6 +191,14 @@ fn command(rule: &SudoRule) -> Result<String, RenderError> {
     match arguments {
         Arguments::Any => Ok(path.clone()),
         Arguments::Exact(list) if list.is_empty() => Ok(format!("{path} \"\"")),
+        Arguments::Exact(list) if dialect == Dialect::SudoRs => {
+            let words = list.iter().map(|word| word_rs(word)).collect::<Result<Vec<_>, _>>()?;
+            let text = format!("{path} {}", words.join(" "));
+            if text.len() > MAX_COMMAND_RS {
+                return Err(RenderError::NotInSudoRs { what: "so long a command", text: path.clone() });
+            }
+            Ok(text)
+        }
         Arguments::Exact(list) => {
             if let Some(bad) = list.iter().find(|a| a.chars().any(char::is_control)) {
                 return Err(RenderError::Control(bad.clone()));
@@ -176,6 +213,17 @@ fn command(rule: &SudoRule) -> Result<String, RenderError> {
             Ok(format!("{path} {}", if one_text { escape(&joined) } else { words() }))
         }
     }
+}
+
+/// One argument for sudo-rs, which splits at spaces after it has taken escapes away, and has words of its own at the end of a list: only
+/// what means itself is written.
+fn word_rs(word: &str) -> Result<String, RenderError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-@%,:=".contains(c);
+    if word.is_empty() || !word.chars().all(plain) {
+        return Err(RenderError::NotInSudoRs { what: "this argument", text: word.to_owned() });
+    }
+    let escaped = |c: char| if ",:=".contains(c) { format!("\\{c}") } else { c.to_string() };
+    Ok(word.chars().map(escaped).collect())
 }
 
 /// Writes a text so that sudo, having read and matched it, means exactly that text.

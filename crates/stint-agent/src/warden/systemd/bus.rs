@@ -7,7 +7,7 @@ use zbus::{Connection, OwnedObjectPath, Variant};
 
 use super::proxies::{
     LogindManagerProxy, LogindSessionProxy, Property, SystemdManagerProxy, SystemdScopeProxy,
-    SystemdUnitProxy,
+    SystemdServiceProxy, SystemdUnitProxy,
 };
 
 /// No call waits longer. A registration has less, see its caller.
@@ -125,6 +125,17 @@ impl Bus {
         self.bounded(what, BOUND, call).await.map(drop)
     }
 
+    /// Asks PID 1 to start a unit. Returns when the job is queued.
+    pub(crate) async fn start_unit(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("starting {name}");
+        let connection = self.connection(&what).await?;
+        let call = async {
+            let manager = SystemdManagerProxy::new(&connection).await?;
+            manager.start_unit(name, "replace").await
+        };
+        self.bounded(&what, BOUND, call).await.map(drop)
+    }
+
     /// Takes a unit off the list of what failed.
     pub(crate) async fn reset_failed(&mut self, name: &str) -> Result<(), BusError> {
         let what = format!("resetting {name}");
@@ -139,6 +150,39 @@ impl Bus {
         let connection = self.connection(what).await?;
         let call = async { SystemdManagerProxy::new(&connection).await?.reload().await };
         self.bounded(what, RELOAD_BOUND, call).await
+    }
+
+    /// The main process of a service; `None` if it does not run.
+    pub(crate) async fn main_pid(&mut self, name: &str) -> Result<Option<u32>, BusError> {
+        let what = format!("looking at {name}");
+        let connection = self.connection(&what).await?;
+        let call = async {
+            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
+                Ok(path) => path,
+                Err(zbus::Error::MethodError(error, ..))
+                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
+                {
+                    return Ok(None);
+                }
+                Err(other) => return Err(other),
+            };
+            let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
+            if !matches!(unit.active_state().await?.as_str(), "active" | "reloading") {
+                return Ok(None);
+            }
+            let service = SystemdServiceProxy::builder(&connection).path(&path).build().await?;
+            let pid = service.main_pid().await?;
+            Ok((pid != 0).then_some(pid))
+        };
+        self.bounded(&what, BOUND, call).await
+    }
+
+    /// Has a service read its configuration anew.
+    pub(crate) async fn reload_unit(&mut self, name: &str) -> Result<(), BusError> {
+        let what = format!("reloading {name}");
+        let connection = self.connection(&what).await?;
+        let call = async { SystemdManagerProxy::new(&connection).await?.reload_unit(name, "replace").await };
+        self.bounded(&what, BOUND, call).await.map(drop)
     }
 
     /// What PID 1 knows of a scope; `None` if it is not active.

@@ -9,6 +9,7 @@ use stint_grant::time::Seconds;
 use stint_log::record::Ending as How;
 
 use super::super::files::faults::fail_after;
+use super::super::gate::Look;
 use super::super::keeper::Keeper;
 use super::super::live::Urgency;
 use super::super::paths::Paths;
@@ -404,4 +405,40 @@ fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+#[test]
+fn a_gate_that_somebody_damaged_is_written_anew() {
+    let (mut machine, mut keeper) = Machine::running();
+    let gate = machine.paths().gate();
+    assert!(!keeper.look_at_gate(Look::Whole, &mut machine.notes));
+    let generation = || {
+        let current = std::fs::read(gate.join("current")).unwrap();
+        gate.join(gate::generation_dir(Current::parse(&current).unwrap().generation))
+    };
+    let damages: [&dyn Fn(); 8] = [
+        &|| std::fs::remove_dir_all(&gate).unwrap(),
+        &|| std::fs::remove_file(gate.join("current")).unwrap(),
+        &|| std::fs::write(gate.join("current"), "{}").unwrap(),
+        &|| std::fs::remove_dir_all(generation()).unwrap(),
+        &|| std::fs::write(generation().join("head.json"), "{}").unwrap(),
+        &|| std::fs::remove_file(generation().join("users").join(gate::user_file("alice"))).unwrap(),
+        &|| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(generation(), mode).unwrap();
+        },
+        &|| {
+            std::fs::remove_file(gate.join("current")).unwrap();
+            nix::unistd::mkfifo(&gate.join("current"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        },
+    ];
+    for damage in damages {
+        damage();
+        assert!(keeper.look_at_gate(Look::Whole, &mut machine.notes));
+        keeper.refresh(&reading(1), &mut machine.notes);
+        assert!(keeper.is_written() && machine.allows("alice", 2) && machine.allows("dave", 2));
+        assert!(!keeper.look_at_gate(Look::Whole, &mut machine.notes));
+    }
+    assert!(machine.notes.has("alarm"));
+    assert!(machine.try_start(&reading(3)).is_ok());
 }

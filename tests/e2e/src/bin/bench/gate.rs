@@ -58,6 +58,7 @@ pub(crate) fn make(layout: &Layout, floor: Floor) -> Result<Gate, Failed> {
         roster: role(&offline),
         bundle: role(&public),
         pulse: role(&public),
+        certificate: role(&public),
     };
     let root = dsse::sign(&root, &[&key]);
 
@@ -164,6 +165,7 @@ fn grant(host: &HostName, user: &UserName, account: usize, n: usize, now: UnixTi
         max_extension: Seconds(0),
         max_staleness: Seconds(900),
         idle_limit: None,
+        end_on_logout: false,
     };
     Ok(Grant { id, terms: terms.to_text(), from: now, until: now.plus(Seconds(3600)), policy: "1".into() })
 }

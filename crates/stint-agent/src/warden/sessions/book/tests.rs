@@ -34,7 +34,7 @@ pub(in crate::warden::sessions) fn grant(
         "user": user, "class": "routine", "reason": "x", "ticket": null,
         "rights": { "login": login, "sudo": rules.into(), "groups": [] },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
-        "max_staleness": 900, "idle_limit": null
+        "max_staleness": 900, "idle_limit": null, "end_on_logout": false
     })
     .to_string();
     let terms = CheckedTerms::parse(&text).unwrap();

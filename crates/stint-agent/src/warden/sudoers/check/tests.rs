@@ -6,6 +6,7 @@ use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::time::UnixTime;
 
 use super::super::implementation::detect;
+use super::super::render::Dialect;
 use super::super::render::tests::{exact, rule};
 use super::*;
 
@@ -115,7 +116,7 @@ fn judge_recorded(
     let drop_in = DropIn { grant: &grant, user: &user, until: UNTIL, rules, record };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".zz-stint-aaaabbbbcccc");
-    std::fs::write(&file, change(drop_in.render().unwrap())).unwrap();
+    std::fs::write(&file, change(drop_in.render(Dialect::Sudo).unwrap())).unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o440)).unwrap();
     let tools = detect().expect("these tests need sudo 1.9.9 or later: apt-get install sudo");
     check(&tools, &file, &drop_in)

@@ -35,7 +35,7 @@ fn grant(id: &str, until: i64, arguments: &[&str]) -> LiveGrant {
         "user": "alice", "class": "routine", "reason": "x", "ticket": null,
         "rights": { "login": null, "sudo": [rule], "groups": [] },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
-        "max_staleness": 900, "idle_limit": null
+        "max_staleness": 900, "idle_limit": null, "end_on_logout": false
     })
     .to_string();
     let terms = CheckedTerms::parse(&text).unwrap();
@@ -142,9 +142,17 @@ fn one_grant_that_cannot_be_written_keeps_no_other_out_and_is_told_once() {
 fn without_a_sudo_that_can_be_used_nothing_is_written_and_what_ended_still_goes() {
     let mut bench = Bench::new();
     bench.round(&[grant(A, 1_795_438_800, &["-u"])]);
-    let no_sudo = || Err(CheckError::Tool(Unsupported::SudoRs("0.2.8".to_owned())));
+    let no_sudo = || Err(CheckError::Tool(Unsupported::Missing("sudo")));
     let live = [grant(B, 1_795_438_800, &["-g"])];
-    reconcile_with(bench.folder.path(), &live, &mut bench.refusals, &mut bench.notes, &no_sudo).unwrap();
+    reconcile_with(
+        bench.folder.path(),
+        &live,
+        &mut bench.refusals,
+        &mut bench.notes,
+        Dialect::Sudo,
+        &no_sudo,
+    )
+    .unwrap();
     assert_eq!(bench.notes.kinds(), ["drop_in_removed", "drop_in_refused"]);
     assert!(bench.names().is_empty());
 }
@@ -156,7 +164,15 @@ fn a_changed_drop_in_that_cannot_be_made_anew_does_not_stand() {
     bench.round(&live);
     fs::write(bench.file(A), "alice ALL = ALL\n").unwrap();
     let no_sudo = || Err(CheckError::Tool(Unsupported::Missing("visudo")));
-    reconcile_with(bench.folder.path(), &live, &mut bench.refusals, &mut bench.notes, &no_sudo).unwrap();
+    reconcile_with(
+        bench.folder.path(),
+        &live,
+        &mut bench.refusals,
+        &mut bench.notes,
+        Dialect::Sudo,
+        &no_sudo,
+    )
+    .unwrap();
     assert_eq!(bench.notes.kinds(), ["alarm", "drop_in_refused", "drop_in_removed"]);
     assert!(bench.names().is_empty());
 }
@@ -167,7 +183,15 @@ fn an_extension_that_cannot_be_written_leaves_the_earlier_end() {
     bench.round(&[grant(A, 1_795_438_800, &["-u"])]);
     let no_sudo = || Err(CheckError::Tool(Unsupported::Missing("visudo")));
     let longer = [grant(A, 1_795_442_400, &["-u"])];
-    reconcile_with(bench.folder.path(), &longer, &mut bench.refusals, &mut bench.notes, &no_sudo).unwrap();
+    reconcile_with(
+        bench.folder.path(),
+        &longer,
+        &mut bench.refusals,
+        &mut bench.notes,
+        Dialect::Sudo,
+        &no_sudo,
+    )
+    .unwrap();
     assert_eq!(bench.notes.kinds(), ["drop_in_refused"]);
     assert!(fs::read_to_string(bench.file(A)).unwrap().contains("NOTAFTER=20261123125959Z"));
 }

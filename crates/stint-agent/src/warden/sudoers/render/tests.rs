@@ -22,8 +22,8 @@ fn line(rule: SudoRule) -> Result<String, RenderError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     // 2026-11-23 13:00:00 UTC
     let until = UnixTime(1_795_438_800);
-    let text =
-        DropIn { grant: &grant, user: &user, until, rules: &[rule], record: CommandRecord::NONE }.render()?;
+    let record = CommandRecord::NONE;
+    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule], record }.render(Dialect::Sudo)?;
     Ok(text.lines().last().unwrap().to_owned())
 }
 
@@ -43,7 +43,7 @@ fn a_whole_drop_in() {
     };
     assert_eq!(drop_in.file_name(), "zz-stint-aaaabbbbcccc");
     assert_eq!(
-        drop_in.render().unwrap(),
+        drop_in.render(Dialect::Sudo).unwrap(),
         "# Made by stint for grant aaaabbbbcccc. It is made anew when it is changed, and removed at the end.\n\
          Defaults:alice use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n\
          Defaults:alice log_servers=\"127.0.0.1:343\", log_server_timeout=3, !ignore_logfile_errors\n\
@@ -107,7 +107,7 @@ fn an_end_outside_the_calendar_is_refused() {
             rules: &[],
             record: CommandRecord::NONE,
         };
-        assert_eq!(drop_in.render(), Err(RenderError::Calendar));
+        assert_eq!(drop_in.render(Dialect::Sudo), Err(RenderError::Calendar));
     }
 }
 
@@ -157,5 +157,41 @@ proptest! {
             prop_assert!(c != '#' || before == '\\');
             before = c;
         }
+    }
+}
+
+fn for_sudo_rs(path: &str, arguments: Arguments) -> Result<String, RenderError> {
+    let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
+    let rule = SudoRule {
+        run_as: UserName::new("root").unwrap(),
+        command: Command::Program(Program { path: path.to_owned(), arguments }),
+        digest: None,
+        noexec: true,
+    };
+    // It has no log server: the record that a grant asks for by default leaves no trace.
+    let record = CommandRecord::COMMANDS;
+    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(0), rules: &[rule], record };
+    let text = drop_in.render(Dialect::SudoRs);
+    assert!(text.as_ref().map_or(true, |text| !text.contains("log_")), "{text:?}");
+    text.map(|text| text.lines().next_back().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn for_sudo_rs_a_rule_has_no_end_and_means_its_arguments_one_by_one() {
+    let exact = |list: &[&str]| Arguments::Exact(list.iter().map(|a| (*a).to_owned()).collect());
+    let rule = "alice ALL = (root) NOPASSWD: NOSETENV: NOEXEC: /usr/bin/journalctl";
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", Arguments::Any).unwrap(), rule);
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", exact(&[])).unwrap(), format!("{rule} \"\""));
+    let some = exact(&["-u", "nginx.service", "--since=12:00"]);
+    let escaped = format!("{rule} -u nginx.service --since\\=12\\:00");
+    assert_eq!(for_sudo_rs("/usr/bin/journalctl", some).unwrap(), escaped);
+}
+
+#[test]
+fn what_sudo_rs_would_read_as_something_else_is_refused() {
+    let long = "x".repeat(MAX_COMMAND_RS);
+    for odd in ["", "a b", "*", "\"\"", "a*", "^a", "#1", "a\\b", "!a", "ü", &long] {
+        let refused = for_sudo_rs("/usr/bin/x", Arguments::Exact(vec![odd.to_owned()]));
+        assert!(matches!(refused, Err(RenderError::NotInSudoRs { .. })), "{odd:?}: {refused:?}");
     }
 }

@@ -1,0 +1,195 @@
+//! Nothing that a user places where we look or undo makes us touch, read or wait for anything else.
+
+use std::os::unix::fs::symlink;
+
+use nix::sys::stat::Mode;
+
+use super::super::compare::{Action, Finding};
+use super::super::picture::{Content, RawPath, Spot};
+use super::super::tree::meta;
+use super::super::undo::Undoing;
+use super::*;
+
+const KEYS: &str = "home/alice/.ssh/authorized_keys";
+
+#[test]
+fn a_link_in_place_of_a_file_is_taken_away_and_not_what_it_points_at() {
+    let host = Host::new();
+    host.write("etc/passwd-", "the backup\n");
+    host.write(KEYS, "mine\n");
+    host.opens(login());
+    fs::remove_file(host.path(KEYS)).unwrap();
+    symlink(host.path("etc/passwd-"), host.path(KEYS)).unwrap();
+    symlink("/etc/passwd-", host.path("home/alice/.bashrc")).unwrap();
+    let outcome = host.ends();
+    assert_eq!(host.read("etc/passwd-").unwrap(), "the backup\n");
+    assert!(fs::symlink_metadata(host.path(KEYS)).unwrap().is_file());
+    assert_eq!(host.read(KEYS).unwrap(), "mine\n");
+    assert!(fs::symlink_metadata(host.path("home/alice/.bashrc")).is_err());
+    assert!(says(&outcome.removed, &[".bashrc (a link)"]) && outcome.settled, "{outcome:?}");
+}
+
+#[test]
+fn a_link_in_place_of_a_folder_leads_nowhere() {
+    let host = Host::new();
+    host.write("root/.ssh/authorized_keys", "root's own\n");
+    host.write(KEYS, "mine\n");
+    host.opens(login());
+    fs::rename(host.path("home/alice/.ssh"), host.path("home/alice/elsewhere")).unwrap();
+    symlink("../../root/.ssh", host.path("home/alice/.ssh")).unwrap();
+    let outcome = host.ends();
+    assert_eq!(host.read("root/.ssh/authorized_keys").unwrap(), "root's own\n");
+    // Where sshd would follow it, we do not: the link itself goes.
+    assert!(fs::symlink_metadata(host.path("home/alice/.ssh")).is_err(), "{outcome:?}");
+    assert!(says(&outcome.removed, &["/home/alice/.ssh (a link)"]), "{outcome:?}");
+}
+
+#[test]
+fn a_hard_link_to_another_s_file_loses_its_name_and_not_its_content() {
+    let host = Host::new();
+    host.write("etc/shadow-", "secret\n");
+    host.write(KEYS, "mine\n");
+    host.opens(login());
+    fs::remove_file(host.path(KEYS)).unwrap();
+    fs::hard_link(host.path("etc/shadow-"), host.path(KEYS)).unwrap();
+    fs::hard_link(host.path("etc/shadow-"), host.path("home/alice/.profile")).unwrap();
+    let before = fs::metadata(host.path("etc/shadow-")).unwrap().permissions().mode();
+    let outcome = host.ends();
+    assert_eq!(host.read("etc/shadow-").unwrap(), "secret\n");
+    assert_eq!(fs::metadata(host.path("etc/shadow-")).unwrap().permissions().mode(), before);
+    assert_eq!(host.read(KEYS).unwrap(), "mine\n");
+    assert!(host.read("home/alice/.profile").is_none(), "{outcome:?}");
+}
+
+#[test]
+fn a_hard_link_to_the_host_s_own_sudo_does_not_cost_it_its_bits() {
+    let host = Host::new();
+    host.write("proc/self/mountinfo", "22 1 0:21 / / rw - ext4 /dev/vda rw\n");
+    host.write("usr/bin/sudo", "sudo");
+    fs::set_permissions(host.path("usr/bin/sudo"), fs::Permissions::from_mode(0o4755)).unwrap();
+    host.opens(full_root());
+    fs::hard_link(host.path("usr/bin/sudo"), host.path("home/alice/sudo")).unwrap();
+    let outcome = host.ends();
+    assert_eq!(mode(&host.path("usr/bin/sudo")), 0o4755);
+    assert!(says(&outcome.reported, &["setuid /home/alice/sudo"]), "{outcome:?}");
+}
+
+#[test]
+fn a_pipe_a_socket_and_a_folder_are_not_waited_for() {
+    let host = Host::new();
+    host.write("home/alice/.bash_login", "mine\n");
+    host.opens(login());
+    nix::unistd::mkfifo(&host.path("home/alice/.bashrc"), Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(host.path("home/alice/.profile")).unwrap();
+    fs::create_dir(host.path("home/alice/.zshrc")).unwrap();
+    fs::remove_file(host.path("home/alice/.bash_login")).unwrap();
+    nix::unistd::mkfifo(&host.path("home/alice/.bash_login"), Mode::S_IRWXU).unwrap();
+    let outcome = host.ends();
+    assert!(says(&outcome.removed, &[".bashrc (a pipe or a device)"]), "{outcome:?}");
+    assert!(says(&outcome.removed, &[".profile (a socket)"]), "{outcome:?}");
+    assert!(says(&outcome.reported, &[".bash_login (a pipe or a device): changed"]), "{outcome:?}");
+    assert!(outcome.settled);
+}
+
+#[test]
+fn what_was_replaced_after_it_was_seen_is_left_alone() {
+    let host = Host::new();
+    host.write("home/alice/.bashrc", "seen\n");
+    let seen = meta(&fs::symlink_metadata(host.path("home/alice/.bashrc")).unwrap());
+    fs::remove_file(host.path("home/alice/.bashrc")).unwrap();
+    host.write("home/alice/.bashrc", "another\n");
+    let tree = Tree::at(host.root.path(), super::super::tree::Crossing::Usual).unwrap();
+    let mut undoing = Undoing::new(&tree, host.path("copies"));
+    let spot = || Spot { anchor: RawPath("/home/alice".into()), below: RawPath(".bashrc".into()) };
+    for action in [
+        Action::Remove { seen: seen.clone() },
+        Action::Restore { seen: seen.clone(), content: Content(b"old".to_vec()), before: seen.clone() },
+        Action::Strip { seen },
+    ] {
+        let finding = Finding {
+            kind: stint_grant::residue::Kind::ShellFiles,
+            spot: Some(spot()),
+            words: String::new(),
+            action,
+        };
+        undoing.undo(&finding).unwrap_err();
+        assert_eq!(host.read("home/alice/.bashrc").unwrap(), "another\n");
+    }
+}
+
+#[test]
+fn a_home_that_is_another_s_folder_is_not_looked_into() {
+    let host = Host::new();
+    if !nix::unistd::getuid().is_root() {
+        return;
+    }
+    let mine = "root:x:0:0:root:/root:/bin/bash\nalice:x:4711:4711::/home/alice:/bin/bash\n";
+    host.write("etc/passwd", mine);
+    nix::unistd::chown(&host.path("home/alice"), Some(4712.into()), None).unwrap();
+    host.opens(login());
+    host.write("home/alice/.bashrc", "evil\n");
+    let outcome = host.ends();
+    assert!(host.read("home/alice/.bashrc").is_some());
+    assert!(says(&outcome.not_scanned, &["/home/alice", "does not belong to alice"]), "{outcome:?}");
+}
+
+#[test]
+fn names_that_would_drive_a_terminal_are_escaped_and_found_again() {
+    let host = Host::new();
+    host.opens(full_root());
+    let evil = "etc/cron.d/\x1b[2J\u{202e}evil\nroot";
+    host.write(evil, "* * * * * root \x1b]0;x\x07\n");
+    let raw = host
+        .path("etc/cron.d")
+        .join(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff\xfe"));
+    fs::write(&raw, "x").unwrap();
+    let outcome = host.ends();
+    assert!(host.read(evil).is_none() && !raw.exists(), "{outcome:?}");
+    let all = outcome.removed.concat();
+    assert!(all.contains("\\u{1b}") && all.chars().all(stint_grant::words::is_plain), "{all}");
+    let reread = host.ends();
+    assert!(is_quiet(&reread), "{reread:?}");
+}
+
+#[test]
+fn a_folder_with_more_names_than_one_look_takes_is_emptied_all_the_same() {
+    let host = Host::new();
+    host.opens(login());
+    for name in 0..4200 {
+        host.write(&format!("home/alice/.config/autostart/{name}"), "");
+    }
+    let outcome = host.ends();
+    assert_eq!(outcome.removed.len(), 4200);
+    assert!(
+        outcome.settled && outcome.reported.is_empty() && outcome.not_scanned.is_empty(),
+        "{:?}",
+        outcome.not_scanned
+    );
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_with_its_cause() {
+    let host = Host::new();
+    host.opens(login());
+    let autostart = host.path("home/alice/.config/autostart");
+    fs::create_dir_all(&autostart).unwrap();
+    host.write("home/alice/.config/autostart/evil", "x");
+    // No copy can be kept: nothing is taken away.
+    fs::remove_dir_all(host.path("var/lib/stint/quarantine")).unwrap();
+    fs::write(host.path("var/lib/stint/quarantine"), "in the way").unwrap();
+    let (grant, store) = (GrantId::new(GRANT).unwrap(), Store::of(&host.paths()));
+    let order = Order {
+        format: FORMAT,
+        grant: grant.clone(),
+        user: alice(),
+        killing: Killing::default(),
+        also_open: Vec::new(),
+        since: 0,
+    };
+    store.save_order(&order).unwrap();
+    run_at(&host.paths(), host.root.path(), &host.rules, &grant).unwrap();
+    let outcome = store.outcome(&grant).unwrap().unwrap();
+    assert!(host.read("home/alice/.config/autostart/evil").is_some());
+    assert!(says(&outcome.reported, &["autostart/evil", "could not be undone: no copy"]), "{outcome:?}");
+    assert!(outcome.settled);
+}
