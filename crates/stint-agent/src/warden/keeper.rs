@@ -340,6 +340,7 @@ impl Keeper {
                     grant: grant.id().clone(),
                     user: grant.user().clone(),
                     how,
+                    since: Some(self.memory.rights_since(grant.user(), grant.from())),
                     urgency: Urgency::of(how),
                 }
             })

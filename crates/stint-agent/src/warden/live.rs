@@ -72,6 +72,8 @@ pub(crate) struct EndedGrant {
     pub(crate) user: UserName,
     /// How it ended.
     pub(crate) how: Ending,
+    /// When the account's rights began that ran without a gap until now: what was left behind is younger. `None` if it is not known.
+    pub(crate) since: Option<UnixTime>,
     /// How its processes end.
     pub(crate) urgency: Urgency,
 }
@@ -79,7 +81,7 @@ pub(crate) struct EndedGrant {
 /// How the processes of a grant that ended are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Urgency {
-    /// Asked first (TERM, HUP), killed two seconds later: the window was over.
+    /// Asked first (TERM, HUP), killed a second and a half later: the window was over.
     Grace,
     /// Killed at once: somebody took the right back, or locked it.
     AtOnce,

@@ -88,6 +88,18 @@ impl Memory {
     pub(crate) fn ended(&self) -> BTreeSet<GrantId> {
         self.grants.iter().filter(|(_, r)| r.grant.ended).map(|(id, _)| id.clone()).collect()
     }
+    /// When the windows of an account began that run without a gap into one that began then.
+    pub(crate) fn rights_since(&self, user: &UserName, from: UnixTime) -> UnixTime {
+        let mut since = from;
+        let before = |since: UnixTime| {
+            let windows = self.grants.values().filter(|r| r.user == *user && r.until >= since);
+            windows.map(|r| r.grant.from).filter(|from| *from < since).min()
+        };
+        while let Some(earlier) = before(since) {
+            since = earlier;
+        }
+        since
+    }
     /// The grants that have not ended.
     pub(crate) fn standing(&self) -> impl Iterator<Item = (&GrantId, &Remembered)> {
         self.grants.iter().filter(|(_, r)| !r.grant.ended)
@@ -124,6 +136,27 @@ mod tests {
             assert_eq!(memory.forget(UnixTime(now)), !kept);
             assert_eq!(memory.of(&id).is_some(), kept, "ended {ended} at {now}");
         }
+    }
+
+    #[test]
+    fn windows_that_meet_are_one_and_those_before_a_gap_or_of_others_do_not_count() {
+        let mut memory = Memory::default();
+        let windows =
+            [("a", "alice", 10, 19), ("b", "alice", 20, 30), ("c", "alice", 25, 50), ("d", "bob", 5, 60)];
+        for (id, user, from, until) in windows {
+            let remembered = Remembered {
+                grant: GrantMemory { terms: Sha256Hex::of(b"terms"), from: UnixTime(from), ended: true },
+                user: user.parse().unwrap(),
+                until: UnixTime(until),
+                how: None,
+                forget_after: UnixTime(1000),
+            };
+            memory.grants.insert(id.repeat(12).parse().unwrap(), remembered);
+        }
+        let alice: UserName = "alice".parse().unwrap();
+        assert_eq!(memory.rights_since(&alice, UnixTime(40)), UnixTime(20));
+        assert_eq!(memory.rights_since(&alice, UnixTime(51)), UnixTime(51));
+        assert_eq!(memory.rights_since(&alice, UnixTime(15)), UnixTime(10));
     }
 
     #[test]

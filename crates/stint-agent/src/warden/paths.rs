@@ -54,6 +54,10 @@ impl Paths {
     pub(crate) fn recordings(&self) -> PathBuf {
         self.state.join("recordings")
     }
+    /// Copies of what was taken out at the end of a grant.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.state.join("quarantine")
+    }
     /// The identity key.
     pub(crate) fn identity_key(&self) -> PathBuf {
         self.state.join("keys/identity.key")

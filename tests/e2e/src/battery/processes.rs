@@ -196,7 +196,7 @@ const AT_ITS_TIME: &[Case] = &[
     },
 ];
 const SECOND_STROKE: &str =
-    "the window's end first asks; what ignores TERM outside the login's scope is killed 2 s later";
+    "the window's end first asks; what ignores TERM outside the login's scope is killed 1.5 s later";
 
 const TRAPS: Case = Case {
     number: "4",

@@ -2,7 +2,7 @@
 //!
 //! When this begins, the gate denies already and the drop-in is gone (the warden's loop sees to that). Then:
 //! 1. sudo's tickets go; every session that no live grant permits any more is asked to end (TERM and HUP, so that sshd closes PAM);
-//! 2. two seconds later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
+//! 2. a second and a half later, or at once if the right was taken back, or as soon as all is dead, the hard stop: the scope of each is killed
 //!    in one stroke;
 //! 3. what left its scope is found by login uid and audit session and killed, until two looks in a row find nothing;
 //! 4. a receipt says what was killed, what was removed, and what could not be excluded. [`crate::warden::residue`] completes it with
@@ -11,11 +11,11 @@
 //! An account that lives by grants alone and has none left is ended whole: all of its slice, its own service manager and what cron
 //! and at started for it included.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use stint_grant::ids::{GrantId, UserName};
 use stint_grant::register::SessionKind;
+use stint_grant::words::printable;
 use stint_log::record::{Ending, Event};
 
 use super::book::Session;
@@ -27,13 +27,21 @@ use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
 use crate::warden::sudoers::tickets;
 use crate::warden::systemd::BusError;
 
-/// How long a session has between being asked and being killed.
-const GRACE_MS: u64 = 2_000;
+mod started;
+mod whole;
+
+/// How long a session has between being asked and being killed. The receipt is to be there two seconds after the end, and it comes after
+/// the kill, two looks and what logind takes away. Nobody loses by it: PID 1 kills a login 1 s after it was asked (`TimeoutStopSec`), so
+/// only elevations, and logins with a PID 1 that is stuck, come to this.
+const GRACE_MS: u64 = 1_500;
 /// How often it is looked whether all is dead before that.
 const LOOK_EVERY_MS: u64 = 200;
 /// A closing that is not clean is tried again, so often and so much later.
 const MAX_ATTEMPTS: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 500;
+/// logind takes away what an account that has ended leaves in its keeping: it is looked so often, and so much later, whether it did.
+const MAX_WAITS: u32 = 8;
+const WAIT_MS: u64 = 50;
 /// How long PID 1 may take to see that a unit was killed.
 const RESET_AFTER_MS: u64 = 500;
 /// How long the kernel may take to take down what was killed.
@@ -52,9 +60,19 @@ pub(super) struct Closing {
     past: Vec<Session>,
     /// The account's uid, if it is ended whole.
     whole: Option<u32>,
-    removed: Vec<PathBuf>,
+    /// How long before its beginning the account's rights began, as far as it is known.
+    window: Option<Duration>,
+    removed: Vec<String>,
+    /// Left, in words.
+    reported: Vec<String>,
+    /// logind was told that the account has ended.
+    dismissed: bool,
+    /// How often it was waited for what logind takes away.
+    waited: u32,
     hard_at_ms: u64,
     began: Instant,
+    /// The same by the boot clock.
+    at_ms: u64,
     asked: bool,
     /// When it is looked at next, to be done as soon as all is dead.
     look_at_ms: u64,
@@ -147,6 +165,7 @@ impl Enforcer {
                     grant: basis.grant.clone(),
                     user: basis.user.clone(),
                     how: Ending::Expired,
+                    since: None,
                     urgency: Urgency::AtOnce,
                 });
             }
@@ -174,7 +193,14 @@ impl Enforcer {
             |uid: &u32| ["sshd", "login"].iter().all(|service| self.config.gates(*uid, service));
         Closing {
             occasion: Occasion::Grant,
-            removed: tickets::remove(&self.tickets, &ended.user, uid),
+            removed: tickets::remove(&self.tickets, &ended.user, uid)
+                .iter()
+                .map(|path| printable(&path.display().to_string()))
+                .collect(),
+            reported: Vec::new(),
+            dismissed: false,
+            waited: 0,
+            window: self.window(ended, at),
             grant: ended.grant.clone(),
             user: ended.user.clone(),
             sessions: affected(&self.sessions),
@@ -185,6 +211,7 @@ impl Enforcer {
                 Urgency::AtOnce => at.boottime_ms,
             },
             began: Instant::now(),
+            at_ms: at.boottime_ms,
             asked: false,
             look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
             left: 0,
@@ -205,9 +232,14 @@ impl Enforcer {
                 sessions: vec![session],
                 past: Vec::new(),
                 whole: None,
+                window: None,
                 removed: Vec::new(),
+                reported: Vec::new(),
+                dismissed: false,
+                waited: 0,
                 hard_at_ms: at.boottime_ms + GRACE_MS,
                 began: Instant::now(),
+                at_ms: at.boottime_ms,
                 asked: false,
                 look_at_ms: at.boottime_ms + LOOK_EVERY_MS,
                 left: 0,
@@ -245,6 +277,7 @@ impl Enforcer {
                 }
                 recorder.record(terminated(closing, session, closing.occasion.word()));
             }
+            silent = silent || !self.stop_lingering(closing).await;
             if let Some(uid) = closing.whole.filter(|_| !silent)
                 && self.cgroups.is_populated(&user_slice(uid))
                 && let Err(error) = self.bus.terminate_user(uid).await
@@ -322,7 +355,7 @@ impl Enforcer {
     }
 
     /// The hard stop.
-    async fn kill(&mut self, due: Vec<Closing>, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
+    async fn kill(&mut self, mut due: Vec<Closing>, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         let stopped = Instant::now();
         // One stroke for each group, before anything else is looked at.
         let mut strokes: Vec<Stroke> = Vec::new();
@@ -336,6 +369,7 @@ impl Enforcer {
         let all_dead = self.wait_until_empty(&strokes).await;
         let (swept, nothing_left) = self.sweep(&due).await;
         let took_ms = millis(stopped.elapsed());
+        self.dismiss(&mut due).await;
         let mut over = Vec::new();
         for (index, mut closing) in due.into_iter().enumerate() {
             if !closing.asked {
@@ -359,22 +393,33 @@ impl Enforcer {
             }
             closing.killed += by_us + by_pid_1;
             closing.left = 0;
-            closing.attempts += 1;
             // What was neither in a group that may be killed nor known by its login is still there, and nothing else says so.
             self.kill_leaders_alone(&closing);
             let survives = closing.sessions.iter().any(|session| self.is_alive(session));
-            let clean = all_dead && nothing_left && !survives;
-            if !clean && closing.attempts < MAX_ATTEMPTS {
-                closing.hard_at_ms = now_boottime_ms + AGAIN_AFTER_MS;
+            let cleared = self.clear_spools(&mut closing);
+            let remains = self.remains(&closing);
+            let clean = all_dead && nothing_left && !survives && cleared;
+            let again_after = if clean {
+                closing.waited += 1;
+                (!remains.is_empty() && closing.waited < MAX_WAITS).then_some(WAIT_MS)
+            } else {
+                closing.attempts += 1;
+                (closing.attempts < MAX_ATTEMPTS).then_some(AGAIN_AFTER_MS)
+            };
+            if let Some(after) = again_after {
+                closing.hard_at_ms = now_boottime_ms + after;
                 closing.look_at_ms = closing.hard_at_ms;
                 self.closings.push(closing);
                 continue;
             }
             if closing.occasion == Occasion::Grant {
+                closing.reported.extend(remains);
+                closing.reported.extend(self.started_meanwhile(&closing));
                 recorder.record(receipt(&closing, clean));
             }
             if !clean {
-                let detail = format!("grant {}: processes of {} are left", closing.grant, closing.user);
+                let what = if cleared { "processes" } else { "jobs of cron or at" };
+                let detail = format!("grant {}: {what} of {} are left", closing.grant, closing.user);
                 alarm(recorder, "not-clean", detail);
             }
             over.extend(closing.sessions);
@@ -395,7 +440,8 @@ impl Enforcer {
 
     /// The groups that a closing kills: the scopes of its sessions, and all of the account if it is ended whole.
     fn groups_of(&self, closing: &Closing) -> Vec<String> {
-        let slice = closing.whole.map(user_slice);
+        // While it is waited for logind, what takes `/run/user/UID` down works in the account's slice.
+        let slice = closing.whole.filter(|_| closing.waited == 0).map(user_slice);
         let in_slice = |path: &String| slice.as_ref().is_some_and(|slice| within(path, slice));
         let scopes = closing.sessions.iter().filter_map(|session| session.cgroup.clone());
         let groups = scopes.filter(|path| !in_slice(path)).chain(slice.clone());
@@ -504,9 +550,9 @@ fn receipt(closing: &Closing, clean: bool) -> Event {
         grant: closing.grant.to_string(),
         sessions: u32::try_from(closing.sessions.len()).unwrap_or(u32::MAX),
         killed: closing.killed,
-        removed: closing.removed.iter().map(|path| path.display().to_string()).collect(),
+        removed: closing.removed.clone(),
         restored: Vec::new(),
-        reported: Vec::new(),
+        reported: closing.reported.clone(),
         not_excluded: not_excluded.into_iter().collect(),
         not_scanned: Vec::new(),
         also_open: Vec::new(),

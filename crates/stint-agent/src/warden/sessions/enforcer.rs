@@ -16,6 +16,7 @@ use super::idle::Activity;
 use super::limits::Doubt;
 use super::proc::Proc;
 use super::scopes::Scope;
+use super::spool::Spools;
 use super::store;
 use super::units::Units;
 use crate::journal::Recorder;
@@ -39,6 +40,9 @@ pub(crate) struct Enforcer {
     pub(super) cgroups: Cgroups,
     pub(super) units: Units,
     pub(super) tickets: PathBuf,
+    pub(super) spools: Spools,
+    /// Under which logind's own files are.
+    pub(super) root: PathBuf,
     pub(super) sessions: Vec<Session>,
     /// Those that ended by themselves while their grants live: what left their scopes is still theirs.
     pub(super) past: Vec<Session>,
@@ -72,6 +76,8 @@ impl Enforcer {
             cgroups: Cgroups::of_the_host(),
             units: Units::at("/run/systemd/system"),
             tickets: PathBuf::from(crate::warden::sudoers::tickets::FOLDER),
+            root: PathBuf::from("/"),
+            spools: Spools::at("/", paths.quarantine()),
             sessions: Vec::new(),
             past: Vec::new(),
             closings: Vec::new(),
@@ -148,7 +154,7 @@ impl Enforcer {
         groups.map(|group| self.cgroups.events(group)).collect()
     }
 
-    /// Kills what had its two seconds.
+    /// Kills what had its time.
     pub(crate) async fn tick(&mut self, now_boottime_ms: u64, recorder: &mut dyn Recorder) {
         self.kill_due(now_boottime_ms, recorder).await;
         self.reset_failed(now_boottime_ms).await;

@@ -4,7 +4,8 @@
 //! - [`Enforcer`] is what the warden's loop drives. Its work is in a file for each occasion: [`registration`] (a session opens),
 //!   [`warning`], [`limits`] (the window's end moves), [`adoption`] (a warden starts), and
 //! - [`idle`]: who uses a terminal no more; [`logout`]: whose last login has closed;
-//! - [`ending`]: ask, wait two seconds (or not), kill, look again until nothing is left, write a receipt;
+//! - [`ending`]: ask, wait a second and a half (or not), kill, look again until nothing is left, write a receipt;
+//! - [`spool`] takes out what cron and at keep for an account that is ended whole;
 //! - [`scopes`] keeps PID 1's scopes, in which elevations are;
 //! - [`proc`], [`cgroup`] and [`terminal`] read and write the kernel's files; [`units`] those of PID 1.
 //!
@@ -21,6 +22,7 @@ mod logout;
 mod proc;
 mod registration;
 mod scopes;
+mod spool;
 mod store;
 mod sweep;
 mod terminal;

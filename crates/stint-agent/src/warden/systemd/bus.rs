@@ -228,6 +228,15 @@ impl Bus {
         self.bounded(&what, BOUND, call).await
     }
 
+    /// Takes away that a user's own service manager runs without a session.
+    pub(crate) async fn stop_lingering(&mut self, uid: u32) -> Result<(), BusError> {
+        let what = format!("taking away the lingering of user {uid}");
+        let connection = self.connection(&what).await?;
+        let call =
+            async { LogindManagerProxy::new(&connection).await?.set_user_linger(uid, false, false).await };
+        self.bounded(&what, BOUND, call).await
+    }
+
     /// All sessions that logind knows.
     pub(crate) async fn sessions(&mut self) -> Result<Vec<LogindSession>, BusError> {
         let what = "listing sessions";

@@ -55,6 +55,7 @@ pub(super) trait SystemdScope {
 pub(super) trait LogindManager {
     fn terminate_session(&self, id: &str) -> zbus::Result<()>;
     fn terminate_user(&self, uid: u32) -> zbus::Result<()>;
+    fn set_user_linger(&self, uid: u32, enable: bool, interactive: bool) -> zbus::Result<()>;
     /// Id, uid, name, seat and path of each.
     fn list_sessions(&self) -> zbus::Result<Vec<(String, u32, String, String, OwnedObjectPath)>>;
 }

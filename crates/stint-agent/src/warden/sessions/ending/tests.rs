@@ -11,6 +11,7 @@ use stint_grant::time::UnixTime;
 use super::super::book::tests::{example, grant, rule, session};
 use super::super::cgroup::Cgroups;
 use super::super::proc::Proc;
+use super::super::spool::Spools;
 use super::super::units::Units;
 use super::*;
 use crate::warden::paths::Paths;
@@ -40,6 +41,8 @@ fn host(root: &Path, session: &Session) -> Enforcer {
     enforcer.cgroups = Cgroups::at(root.join("cgroup"));
     enforcer.units = Units::at(root.join("units"));
     enforcer.tickets = root.join("tickets");
+    enforcer.root = root.to_owned();
+    enforcer.spools = Spools::at(root, root.join("quarantine"));
     enforcer.config = HostConfig::parse("[managed]\nfirst_uid = 4000000000\n").unwrap();
     enforcer.armed = true;
     enforcer.sessions.push(session.clone());
@@ -72,6 +75,7 @@ fn taken_back(id: &str) -> EndedGrant {
         grant: GrantId::new(id).unwrap(),
         user: UserName::new("alice").unwrap(),
         how: Ending::Revoked,
+        since: Some(UnixTime(0)),
         urgency: Urgency::AtOnce,
     }
 }
@@ -235,4 +239,83 @@ async fn a_process_table_that_cannot_be_read_is_never_called_clean() {
     assert!(ends_clean(root.path(), |_| ()).await);
     let root = tempfile::tempdir().unwrap();
     assert!(!ends_clean(root.path(), |enforcer| enforcer.proc = Proc::at("/dev/null/proc")).await);
+}
+
+/// A host on which an account is about to be ended whole, and of which logind knows that already: it is never asked here.
+fn whole_account(root: &Path) -> Enforcer {
+    let mut login = example();
+    login.user = UserName::new("of-no-passwd-file").unwrap();
+    login.basis[0].user = login.user.clone();
+    let mut enforcer = host(root, &login);
+    enforcer.config = HostConfig::default();
+    let ended = EndedGrant { user: login.user, ..taken_back(A) };
+    let mut closing = enforcer.closing(&ended, &[], AT);
+    closing.dismissed = true;
+    enforcer.closings.push(closing);
+    fs::write(root.join(format!("cgroup{SCOPE}/cgroup.events")), "populated 0\n").unwrap();
+    group(root, &user_slice(1000), "");
+    enforcer
+}
+
+#[tokio::test]
+async fn the_receipt_waits_for_what_logind_takes_away_and_the_account_s_slice_is_killed_once() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (whole_account(root.path()), Notes::default());
+    let (slice, folder) = (user_slice(1000), root.path().join("run/user/1000"));
+    fs::create_dir_all(&folder).unwrap();
+    tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), &slice));
+    assert!(!notes.0.iter().any(|e| matches!(e, Event::Receipt { .. })), "{:?}", notes.0);
+    // What takes the folder down works in the slice.
+    group(root.path(), &slice, "");
+    let due = enforcer.next_deadline().unwrap();
+    enforcer.tick(due, &mut notes).await;
+    assert!(!was_killed(root.path(), &slice));
+    fs::remove_dir(folder).unwrap();
+    let due = enforcer.next_deadline().unwrap();
+    enforcer.tick(due, &mut notes).await;
+    let receipt = notes.0.iter().find(|e| matches!(e, Event::Receipt { .. }));
+    let Some(Event::Receipt { clean: true, reported, .. }) = receipt else { panic!("{:?}", notes.0) };
+    assert!(reported.is_empty(), "{reported:?}");
+}
+
+#[tokio::test]
+async fn what_logind_leaves_is_named_after_a_while() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (whole_account(root.path()), Notes::default());
+    let (slice, folder) = (user_slice(1000), root.path().join("run/user/1000"));
+    fs::create_dir_all(&folder).unwrap();
+    tokio::join!(enforcer.tick(AT.boottime_ms, &mut notes), kernel(root.path(), &slice));
+    let mut last = AT.boottime_ms;
+    while let Some(due) = enforcer.next_deadline().filter(|_| !enforcer.closings.is_empty()) {
+        enforcer.tick(due, &mut notes).await;
+        last = due;
+    }
+    assert!(last <= AT.boottime_ms + 500, "a receipt is there two seconds after the end");
+    let Some(Event::Receipt { reported, .. }) = notes.0.iter().find(|e| matches!(e, Event::Receipt { .. }))
+    else {
+        panic!("{:?}", notes.0)
+    };
+    assert_eq!(reported, &[folder.display().to_string()]);
+}
+
+#[tokio::test]
+async fn a_crontab_that_cannot_be_taken_out_is_never_called_clean() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut enforcer, mut notes) = (whole_account(root.path()), Notes::default());
+    fs::create_dir_all(root.path().join("var/spool/cron")).unwrap();
+    // Of this test's own account, and larger than what is kept of one.
+    let crontab = root.path().join("var/spool/cron/of-no-passwd-file");
+    fs::File::create(&crontab).unwrap().set_len(64 * 1024 * 1024).unwrap();
+    enforcer.closings[0].whole = Some(nix::unistd::getuid().as_raw());
+    enforcer.closings[0].window = Some(Duration::from_mins(1));
+    while let Some(due) = enforcer.next_deadline().filter(|_| !enforcer.closings.is_empty()) {
+        enforcer.tick(due, &mut notes).await;
+    }
+    let Some(Event::Receipt { clean: false, reported, .. }) =
+        notes.0.iter().find(|e| matches!(e, Event::Receipt { .. }))
+    else {
+        panic!("{:?}", notes.0)
+    };
+    assert!(reported.iter().any(|words| words.contains("was not taken out")), "{reported:?}");
+    assert!(crontab.exists());
 }
