@@ -63,6 +63,7 @@ fn folders_and_the_account_have_the_owners_and_modes_of_the_contract() -> Tested
          var/lib/stint/journal root:root 700\n\
          var/lib/stint/keys root:root 700\n\
          var/lib/stint/recordings root:root 700\n\
+         var/lib/stint/ssh root:root 755\n\
          var/lib/stint/warden root:root 700\n"
     );
     let account = host.sh("getent passwd stint | cut -d: -f1,6,7; id -Gn stint")?;
