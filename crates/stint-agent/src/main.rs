@@ -25,7 +25,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use commands::failure::Failure;
-use commands::{arm, check_config, enroll, fast_moves, left, status};
+use commands::{arm, check_config, enroll, fast_moves, left, session, status};
 
 /// Temporary access for this host: enrol it, arm it, and see what is in force.
 #[derive(Debug, Parser)]
@@ -83,6 +83,11 @@ enum Command {
     /// Has the kernel move processes between control groups fast, if the gate is in PAM (systemd does, before the warden)
     #[command(hide = true)]
     FastMoves,
+    /// What commands printed, where their grants ask for that
+    Session {
+        #[command(subcommand)]
+        command: SessionCommand,
+    },
     /// Say how much time you have here; for everybody
     Left,
     /// Look for what a grant that ended left behind (the warden has systemd run it)
@@ -96,6 +101,28 @@ enum Command {
         /// The file
         #[arg(default_value = "/etc/stint/host.toml")]
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionCommand {
+    /// List the recordings that are on this host
+    Ls,
+    /// Say what is in a recording
+    Show {
+        /// The run, as the record names it
+        run: String,
+    },
+    /// Play a recording: text, colours and movements of the cursor, and nothing else that a terminal obeys
+    Play {
+        /// The run, as the record names it
+        run: String,
+        /// Everything as it was printed. It can drive your terminal: into a file or a terminal without value only
+        #[arg(long)]
+        raw: bool,
+        /// All at once, without the pauses
+        #[arg(long)]
+        at_once: bool,
     },
 }
 
@@ -182,6 +209,11 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Disarm { rollback: false, .. } => arm::disarm()?,
         Command::Disarm { rollback: true, if_due } => arm::roll_back(if_due)?,
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
+        Command::Session { command: SessionCommand::Ls } => session::ls()?,
+        Command::Session { command: SessionCommand::Show { run } } => session::show(&run)?,
+        Command::Session { command: SessionCommand::Play { run, raw, at_once } } => {
+            session::play(&run, raw, at_once)?;
+        }
         Command::Left => left::run()?,
         Command::Sweep { grant } => {
             log_to_stderr();

@@ -9,6 +9,7 @@ use crate::bundle::{Grant, HostIdentity};
 use crate::dsse::Verified;
 use crate::host_config::Ceiling;
 use crate::ids::{FleetName, GroupName, Principal, Sha256Hex, UserName};
+use crate::record::RecordLevel;
 use crate::review::{ReviewDecision, SignedReview, VerifiedReview};
 use crate::rights::login::Forwarding;
 use crate::rights::{LoginRight, SudoRule, groups};
@@ -58,6 +59,16 @@ pub enum Refusal {
     /// Full root, and the host forbids it.
     #[error("it grants full root, which this host's ceiling forbids")]
     FullRoot,
+    /// Less is recorded than the host demands.
+    #[error(
+        "it records {} of its commands, this host's ceiling demands at least {}", found.word(), needed.word()
+    )]
+    Record {
+        /// What its terms ask for.
+        found: RecordLevel,
+        /// What `host.toml` demands.
+        needed: RecordLevel,
+    },
     /// An account out of bounds.
     #[error("it is for account {0}, which this host's ceiling forbids")]
     Account(UserName),
@@ -191,6 +202,10 @@ impl Judge<'_> {
         }
         if rights.account.is_some() && !self.ceiling.accounts.allowed {
             return Err(Refusal::NoAccounts(terms.user.clone()));
+        }
+        let (found, needed) = (terms.record.level, self.ceiling.record);
+        if !rights.sudo.is_empty() && found < needed {
+            return Err(Refusal::Record { found, needed });
         }
         let accounts = std::iter::once(&terms.user).chain(rights.sudo.iter().map(|rule| &rule.run_as));
         if let Some(account) = accounts.into_iter().find(|a| self.ceiling.forbidden_accounts.contains(a)) {

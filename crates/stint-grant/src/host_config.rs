@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer};
 
 use crate::ids::{GroupName, Sha256Hex, UserName};
+use crate::record::RecordLevel;
 use crate::residue::Residue;
 use crate::rights::{Command, SudoRule};
 use crate::time::Seconds;
@@ -80,6 +81,8 @@ pub struct Ceiling {
     pub max_window: Seconds,
     /// Whether full root may be granted at all.
     pub full_root: bool,
+    /// The least record of commands that a grant with sudo rules must ask for.
+    pub record: RecordLevel,
     /// How many signed reviews each kind of right needs.
     pub reviews: ReviewsNeeded,
     /// Accounts that no grant may be for, nor run commands as.
@@ -161,6 +164,7 @@ impl Default for Ceiling {
         Self {
             max_window: Seconds(8 * 3600),
             full_root: false,
+            record: RecordLevel::None,
             reviews: ReviewsNeeded::default(),
             forbidden_accounts: Vec::new(),
             allowed_groups: None,

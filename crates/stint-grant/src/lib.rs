@@ -18,6 +18,7 @@ pub mod host_config;
 pub mod ids;
 pub mod keys;
 pub mod mark;
+pub mod record;
 pub mod register;
 pub mod residue;
 #[cfg(feature = "reviews")]

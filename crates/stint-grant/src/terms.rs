@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::ids::{
     EntitlementName, Fingerprint, FleetName, GrantId, HostName, Principal, Sha256Hex, UserName,
 };
+use crate::record::{CommandRecord, RecordError};
 use crate::rights::login::LOGOUT_SERVICES;
 use crate::rights::{LoginRight, RightError, Rights};
 use crate::strict::{self, document};
@@ -48,6 +49,8 @@ document! {
         pub ticket: Option<String>,
         /// What is allowed.
         pub rights: Rights,
+        /// What is recorded of the commands that are run.
+        pub record: CommandRecord,
         /// SSH keys that a login must have used; empty means any that the host accepts.
         pub credentials: Vec<Fingerprint>,
         /// The window may not begin before this.
@@ -92,6 +95,9 @@ pub enum TermsError {
     /// A right is malformed.
     #[error("terms: {0}")]
     Right(#[from] RightError),
+    /// The record that is asked for contradicts itself.
+    #[error("terms: {0}")]
+    Record(#[from] RecordError),
     /// No hosts, or one twice.
     #[error("terms: the hosts must be listed, each once")]
     Hosts,
@@ -167,6 +173,7 @@ impl Terms {
             return Err(TermsError::UnknownFormat(self.format));
         }
         self.rights.check()?;
+        self.record.check()?;
         let mut hosts = self.hosts.clone();
         hosts.sort();
         hosts.dedup();

@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::pedantic)]
 
 use stint_grant::host_config::{HostConfig, OnlyServices, parse_duration};
+use stint_grant::record::RecordLevel;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command};
 use stint_grant::time::Seconds;
@@ -55,6 +56,7 @@ register_timeout_ms = 800
 [ceiling]
 max_window = "1h 30m"
 full_root = true
+record = "io"
 forbidden_accounts = ["postgres"]
 forbidden_groups = ["docker"]
 reviews = { login = 0, sudo = 2, root = 3, group = 4 }
@@ -77,6 +79,7 @@ command = { program = { path = "/usr/bin/systemctl", arguments = { exact = ["rel
     assert_eq!((config.limits.staleness, config.limits.register_timeout_ms), (Seconds(300), 800));
     let ceiling = &config.ceiling;
     assert_eq!((ceiling.max_window, ceiling.full_root), (Seconds(5400), true));
+    assert_eq!(ceiling.record, RecordLevel::Io);
     assert_eq!(ceiling.forbidden_accounts[0].as_str(), "postgres");
     assert_eq!(ceiling.forbidden_groups[0].as_str(), "docker");
     let needed = &ceiling.reviews;

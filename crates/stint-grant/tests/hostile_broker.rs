@@ -10,6 +10,7 @@ use stint_grant::bundle::Grant;
 use stint_grant::dsse;
 use stint_grant::host_config::{Ceiling, Unreviewed};
 use stint_grant::ids::*;
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, SudoRule};
@@ -155,6 +156,24 @@ fn a_swapped_command_is_refused() {
         noexec: false,
     };
     assert_eq!(swapped(|t| t.rights.sudo = vec![wider.clone()]), none(1));
+}
+
+#[test]
+fn a_record_that_was_taken_out_or_made_weaker_is_refused() {
+    assert_eq!(swapped(|t| t.record = CommandRecord::NONE), none(1));
+    assert_eq!(swapped(|t| t.record.fail_closed = !t.record.fail_closed), none(1));
+}
+
+#[test]
+fn a_grant_that_records_less_than_the_host_demands_is_refused_however_it_was_reviewed() {
+    let mut world = World::new();
+    world.terms.record = CommandRecord::COMMANDS;
+    let demanding = Ceiling { record: RecordLevel::Io, ..Ceiling::default() };
+    let refused = Refusal::Record { found: RecordLevel::Commands, needed: RecordLevel::Io };
+    let judged = |world: &World| world.judge(&world.grant(), &[world.approval()], &demanding);
+    assert_eq!(judged(&world).unwrap_err(), refused);
+    world.terms.rights.sudo.clear();
+    judged(&world).expect("there is no command to record");
 }
 
 #[test]

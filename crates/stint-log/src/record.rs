@@ -8,11 +8,13 @@
 //! parsed form. The header is read strictly. What `event` holds is no matter of the chain, so a kind that is newer
 //! than the reader still verifies.
 
+mod command;
 mod event;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use command::{CommandLine, IoLog};
 pub use event::{Ending, Event, Mode, Verdict};
 
 use crate::Hash;

@@ -29,6 +29,8 @@ const CATALOG: &[(&str, &str)] = &[
     ("web-guest.toml", include_str!("catalog/web-guest.toml")),
     ("web-guest-archive.toml", include_str!("catalog/web-guest-archive.toml")),
     ("web-login.toml", include_str!("catalog/web-login.toml")),
+    ("web-closed.toml", include_str!("catalog/web-closed.toml")),
+    ("web-record.toml", include_str!("catalog/web-record.toml")),
     ("web-once.toml", include_str!("catalog/web-once.toml")),
     ("web-root.toml", include_str!("catalog/web-root.toml")),
 ];

@@ -15,7 +15,7 @@ fn with_warden_and_broker_stopped_a_valid_grant_logs_in_and_an_ended_one_does_no
     let id = fleet.grant("nginx-restart", "25s")?;
     let end = fleet.end_of(&id)?;
     fleet.broker.stop()?;
-    host.sh("systemctl stop stint-warden.socket stint-warden-courier.socket stint-warden stint-courier")?
+    host.sh("systemctl stop stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier")?
         .check("stopping stint")?;
 
     let login = host.ssh("alice", "id -un")?;

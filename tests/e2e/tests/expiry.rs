@@ -28,7 +28,7 @@ fn wait_until_dead(host: &Host) -> Tested {
 
 /// Killed, and kept down: as after a crash that systemd cannot mend.
 fn keep_warden_down(host: &Host) -> Tested {
-    host.sh("systemctl mask --runtime stint-warden.service stint-warden.socket stint-warden-courier.socket stint-courier")?;
+    host.sh("systemctl mask --runtime stint-warden.service stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-courier")?;
     host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
     until("the warden to be dead", BOUND, || {
         !host.sh("pgrep -xf '/usr/sbin/stintd warden'").is_ok_and(|o| o.success())

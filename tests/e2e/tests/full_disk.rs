@@ -7,7 +7,8 @@ use stint_lab::{Host, until};
 
 type Tested = Result<(), E2eError>;
 const BOUND: Duration = Duration::from_secs(40);
-const UNITS: &str = "stint-warden.socket stint-warden-courier.socket stint-warden stint-courier";
+const UNITS: &str =
+    "stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier";
 
 /// Gives the journal a small file system of its own.
 fn small_disk(host: &Host) -> Tested {

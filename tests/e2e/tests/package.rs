@@ -6,7 +6,7 @@ use stint_lab::{Host, Lab, LabError};
 type Tested = Result<(), LabError>;
 
 const PROFILES: [&str; 2] = ["stint", "stint-register"];
-const UNITS: &str = "stint-warden.service stint-courier.service stint-warden.socket stint-warden-courier.socket stint-rollback-boot.service";
+const UNITS: &str = "stint-warden.service stint-courier.service stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-rollback-boot.service";
 
 /// Name and content of every file that PAM reads.
 fn pam_files(host: &Host) -> Result<String, LabError> {
@@ -64,6 +64,7 @@ fn folders_and_the_account_have_the_owners_and_modes_of_the_contract() -> Tested
          var/lib/stint/gate root:root 755\n\
          var/lib/stint/journal root:root 700\n\
          var/lib/stint/keys root:root 700\n\
+         var/lib/stint/recordings root:root 700\n\
          var/lib/stint/ssh root:root 755\n\
          var/lib/stint/warden root:root 700\n"
     );

@@ -59,7 +59,7 @@ fn root_on_the_console_and_the_break_glass_account_get_in_throughout() -> Tested
         Ok(())
     };
     ways_in()?;
-    host.sh("systemctl stop stint-warden.socket stint-warden-courier.socket stint-warden stint-courier")?
+    host.sh("systemctl stop stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier")?
         .check("stopping stint")?;
     ways_in()?;
     host.sh("rm -rf /var/lib/stint/gate")?.check("removing the gate")?;

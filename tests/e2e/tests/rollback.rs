@@ -13,7 +13,7 @@ fn half_armed() -> Result<Fleet, E2eError> {
     let host = &fleet.host;
     host.exec(&["stintd", "arm", "--rollback", "30m"])?.check("stintd arm")?;
     assert_eq!(host.ssh("alice", "true")?.status, 255, "it enforces");
-    host.sh("systemctl mask stint-warden.service stint-warden.socket stint-warden-courier.socket stint-courier.service")?
+    host.sh("systemctl mask stint-warden.service stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-courier.service")?
         .check("masking the warden")?;
     Ok(fleet)
 }

@@ -135,6 +135,7 @@ fn terms_document() -> Terms {
         reason: "OPS-12 certificate rollover".into(),
         ticket: Some("OPS-12".into()),
         rights: Rights { login: Some(login), sudo: vec![sudo, all], groups: vec![], account: None },
+        record: stint_grant::record::CommandRecord::COMMANDS,
         credentials: vec![],
         not_before: at(-300),
         claim_by: at(300),

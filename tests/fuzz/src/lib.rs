@@ -5,6 +5,7 @@
 
 pub mod grant;
 pub mod log;
+pub mod sudolog;
 /// Join tokens, taken as a file: all of stint-api would be built for this one type.
 #[path = "../../../crates/stint-api/src/token.rs"]
 pub mod token;

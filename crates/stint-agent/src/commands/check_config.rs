@@ -51,6 +51,7 @@ fn summary(config: &HostConfig) -> String {
         "full root",
         if config.ceiling.full_root { "may be granted" } else { "is never granted" }.to_owned(),
     );
+    line("least record of commands", config.ceiling.record.word().to_owned());
     let reviews = &config.ceiling.reviews;
     line(
         "signed reviews needed",

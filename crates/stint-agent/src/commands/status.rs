@@ -111,8 +111,13 @@ fn gather(paths: &Paths) -> Report {
     }
 }
 
-const UNITS: [&str; 4] =
-    ["stint-warden.socket", "stint-warden-courier.socket", "stint-warden.service", "stint-courier.service"];
+const UNITS: [&str; 5] = [
+    "stint-warden.socket",
+    "stint-warden-courier.socket",
+    "stint-warden-sudo.socket",
+    "stint-warden.service",
+    "stint-courier.service",
+];
 
 #[derive(Default)]
 struct Problems(Vec<Problem>);

@@ -13,6 +13,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::sudo_log::{Attribution, Told};
 use crate::warden::logins::Login;
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
@@ -66,6 +67,18 @@ pub(crate) enum Message {
     },
     /// The module decided.
     Decision(Box<DecisionNote>),
+    /// sudo tells of a command.
+    Command {
+        /// What.
+        told: Box<Told>,
+        /// To what it belongs, once it is on record; `None` if it cannot be recorded.
+        recorded: oneshot::Sender<Option<Attribution>>,
+    },
+    /// Somebody else than sudo came to tell of commands.
+    Stranger {
+        /// Who.
+        detail: String,
+    },
     /// The process that opened a login has ended.
     LoginClosed {
         /// Which.
@@ -82,6 +95,8 @@ impl Message {
             Self::CourierCame { .. }
             | Self::CourierLeft { .. }
             | Self::Decision(_)
+            | Self::Command { .. }
+            | Self::Stranger { .. }
             | Self::LoginClosed { .. } => false,
         }
     }

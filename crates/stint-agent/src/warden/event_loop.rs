@@ -19,7 +19,7 @@ use super::sockets::Sockets;
 use super::timers::{ClockWatch, Deadline};
 use super::warden::{Courier, Warden};
 use super::warnings::Warnings;
-use super::{report, time};
+use super::{report, sudo_log, time};
 use crate::journal::Recorder;
 use crate::rhythm::{Retry, Round, Rounds};
 
@@ -40,6 +40,10 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     tokio::spawn(clients::take_couriers(sockets.courier, courier_uid(), to_loop.clone()));
     tokio::spawn(clients::take_registrations(sockets.warden, to_loop.clone()));
     tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop.clone()));
+    match sockets.sudo {
+        Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop.clone())?,
+        None => warden.nobody_hears_sudo(),
+    }
     let mut logins = Logins::new(to_loop);
 
     let mut deadline = Deadline::new()?;
@@ -201,6 +205,11 @@ async fn hear(warden: &mut Warden, message: Message) {
             warden.enforcer.doubt_login(peer_pid);
         }
         Message::Decision(note) => warden.note_decision(*note).await,
+        Message::Command { told, recorded } => {
+            // Whoever told it may be gone; it is on record all the same.
+            let _ = recorded.send(warden.note_command(*told));
+        }
+        Message::Stranger { detail } => warden.note_stranger(detail),
         // It is looked at with all that has closed about now.
         Message::LoginClosed { .. } => {}
     }
@@ -289,7 +298,8 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let sessions = warden.enforcer.next_deadline().into_iter().chain(warden.desk.next_deadline()).min();
+    let after_sessions = warden.desk.next_deadline().into_iter().chain(warden.missed.next());
+    let sessions = warden.enforcer.next_deadline().into_iter().chain(after_sessions).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;
     let of = |at: UnixTime| time::boottime_of(at, floor, &reading);

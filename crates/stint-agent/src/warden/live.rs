@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use stint_grant::acceptance::AcceptedGrant;
 use stint_grant::bundle::{Lock, LockTarget};
 use stint_grant::ids::{GrantId, Principal, UserName};
+use stint_grant::record::CommandRecord;
 use stint_grant::rights::{Rights, SudoRule};
 use stint_grant::time::{Seconds, UnixTime};
 use stint_log::record::Ending;
@@ -55,6 +56,10 @@ impl LiveGrant {
     /// What it allows through sudo.
     pub(crate) fn rules(&self) -> &[SudoRule] {
         &self.grant.terms.rights.sudo
+    }
+    /// What is recorded of it.
+    pub(crate) fn record(&self) -> CommandRecord {
+        self.grant.terms.record
     }
 }
 

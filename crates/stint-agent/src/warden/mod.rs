@@ -6,7 +6,7 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`systemd`];
+//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`sudo_log`], [`systemd`];
 //! - [`warden`], [`follow`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
@@ -34,6 +34,7 @@ pub(crate) mod ssh;
 mod start;
 pub(crate) mod status;
 mod store;
+pub(crate) mod sudo_log;
 mod sudoers;
 mod systemd;
 mod telling;

@@ -70,6 +70,10 @@ impl Paths {
     pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal")
     }
+    /// What commands printed, where their grants ask for that.
+    pub(crate) fn recordings(&self) -> PathBuf {
+        self.state.join("recordings")
+    }
     /// Copies of what was taken out at the end of a grant.
     pub(crate) fn quarantine(&self) -> PathBuf {
         self.state.join("quarantine")

@@ -77,6 +77,7 @@ fn of(warden: &Warden) -> Status {
             &faults.sshd,
             &faults.module,
             &faults.clock,
+            &faults.sudo_log,
             &journal_fault,
             &shipping,
         ]

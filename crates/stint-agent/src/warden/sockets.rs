@@ -1,6 +1,7 @@
-//! The warden's three sockets. systemd holds them, so that nobody is refused while the warden starts again.
+//! The warden's sockets. systemd holds them, so that nobody is refused while the warden starts again.
 
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -9,6 +10,7 @@ use listenfd::ListenFd;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::paths::Paths;
+use super::sudo_log::RECEIVER;
 
 /// The sockets, listening.
 pub(crate) struct Sockets {
@@ -18,11 +20,13 @@ pub(crate) struct Sockets {
     pub(crate) courier: tokio::net::UnixListener,
     /// Where decisions are told.
     pub(crate) decisions: tokio::net::UnixDatagram,
+    /// Where sudo tells of commands. Only systemd can make it: the warden has no network.
+    pub(crate) sudo: Option<TcpListener>,
 }
 
 /// Takes the sockets from systemd by their paths, and binds those that it did not hand over.
 pub(crate) fn open(paths: &Paths) -> io::Result<Sockets> {
-    let (mut warden, mut courier, mut decisions) = (None, None, None);
+    let (mut warden, mut courier, mut decisions, mut sudo) = (None, None, None, None);
     let mut handed = ListenFd::from_env();
     for index in 0..handed.len() {
         if let Ok(Some(listener)) = handed.take_unix_listener(index) {
@@ -34,6 +38,11 @@ pub(crate) fn open(paths: &Paths) -> io::Result<Sockets> {
             }
         } else if let Ok(Some(datagrams)) = handed.take_unix_datagram(index) {
             decisions = Some(datagrams);
+        } else if let Ok(Some(listener)) = handed.take_tcp_listener(index) {
+            match listener.local_addr()? {
+                address if address.to_string() == RECEIVER => sudo = Some(listener),
+                other => tracing::warn!(%other, "systemd handed over a socket that the warden does not know"),
+            }
         }
     }
     let warden = warden.map_or_else(|| bind(&paths.warden_socket()), Ok)?;
@@ -48,6 +57,7 @@ pub(crate) fn open(paths: &Paths) -> io::Result<Sockets> {
         warden: tokio::net::UnixListener::from_std(warden)?,
         courier: tokio::net::UnixListener::from_std(courier)?,
         decisions: tokio::net::UnixDatagram::from_std(decisions)?,
+        sudo,
     })
 }
 

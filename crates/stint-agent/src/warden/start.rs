@@ -18,6 +18,7 @@ use super::sessions::Enforcer;
 use super::sockets;
 use super::ssh::Sshd;
 use super::store::{Store, StoreError};
+use super::sudo_log;
 use super::sudoers::Refusals;
 use super::time;
 use super::trust::{self, Trust, TrustError};
@@ -110,6 +111,7 @@ pub(super) async fn start(
         last_refusal: None,
         refusals: Allowance::default(),
         observed: std::collections::BTreeSet::new(),
+        missed: sudo_log::Missed::default(),
         wall_offset: wall_offset(&reading),
     };
     if let Some(cause) = malformed {

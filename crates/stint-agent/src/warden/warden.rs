@@ -9,6 +9,7 @@ use stint_grant::dsse;
 use stint_grant::host_config::HostConfig;
 use stint_grant::ids::GrantId;
 use stint_grant::mark;
+use stint_grant::record::RecordLevel;
 use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
 use stint_grant::time::{ClockReading, Seconds};
 use stint_log::record::{Event, Mode, Verdict};
@@ -26,6 +27,7 @@ use super::residue::{Desk, Holding, Turn};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::Sshd;
 use super::status::CourierStatus;
+use super::sudo_log::{self, Attribution, Missed, Told};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
 use super::trust::Trust;
@@ -62,6 +64,8 @@ pub(super) struct Warden {
     pub(super) refusals: Allowance,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
+    /// Commands that sudo has to tell of.
+    pub(super) missed: Missed,
     /// The wall clock against the boot clock, in seconds, to measure a jump.
     pub(super) wall_offset: i64,
 }
@@ -97,6 +101,8 @@ pub(super) struct Faults {
     pub(super) module: Option<String>,
     /// No clock could be read.
     pub(super) clock: Option<String>,
+    /// Nobody hears what sudo tells of commands.
+    pub(super) sudo_log: Option<String>,
 }
 
 impl Warden {
@@ -285,6 +291,15 @@ impl Warden {
         }
         let at = self.moment(&reading);
         let live = self.keeper.live();
+        let recorded = |grant: &LiveGrant| {
+            grant.user().as_str() == register.user && grant.record().level > RecordLevel::None
+        };
+        // sudo has been told to tell of it.
+        let is_told_of = strict
+            && self.drop_in_refusals.tells_of_commands()
+            && matches!(register.service.as_str(), "sudo" | "sudo-i")
+            && live.iter().any(|grant| recorded(grant) && !grant.rules().is_empty());
+        let what = format!("sudo of {} (pid {peer_pid}) runs a command that is not on record", register.user);
         if self.enforces() {
             let opens: Vec<_> = live.iter().filter(|grant| register.grants.contains(grant.id())).collect();
             Box::pin(self.desk.open_window(&opens, &reading, &self.keeper.config().residue)).await;
@@ -292,6 +307,9 @@ impl Warden {
         let answer = self.enforcer.register(register, peer_pid, live, at, &mut self.journal).await;
         if self.commit().is_err() && strict && answer.ok {
             return no_record();
+        }
+        if is_told_of && answer.ok {
+            self.missed.registered(peer_pid, what, reading.boottime_ms);
         }
         answer
     }
@@ -316,6 +334,43 @@ impl Warden {
         });
     }
 
+    /// What sudo tells of a command: to what it belongs, once it is on record.
+    pub(super) fn note_command(&mut self, told: Told) -> Option<Attribution> {
+        self.read_clocks();
+        self.missed.told(told.pid, time::boottime_ms());
+        let of = told.of.clone().unwrap_or_else(|| {
+            let place = self.enforcer.session_of(told.pid);
+            let allowing =
+                told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
+            let (session, through) = place.map_or((None, None), |(name, grant)| (Some(name), grant));
+            Attribution { session, grant: allowing.or(through) }
+        });
+        if self.journal.fault().is_some() && self.commit().is_err() {
+            return None;
+        }
+        self.journal.record(sudo_log::records(told, &of));
+        Some(of)
+    }
+
+    /// Somebody else than sudo came to tell of commands.
+    pub(super) fn note_stranger(&mut self, detail: String) {
+        self.read_clocks();
+        if self.refusals.take(time::boottime_ms()) {
+            self.journal.record(Event::Alarm { what: "sudo-log-stranger".to_owned(), detail });
+        }
+    }
+
+    /// systemd gave no socket for what sudo tells.
+    pub(super) fn nobody_hears_sudo(&mut self) {
+        let detail = format!(
+            "there is no socket at {}: commands whose record is demanded are refused. \
+             See `systemctl status stint-warden-sudo.socket`, then restart stint-warden.service",
+            sudo_log::RECEIVER
+        );
+        tracing::error!("{detail}");
+        self.faults.sudo_log = Some(detail);
+    }
+
     /// Mends a gate that somebody damaged: while it is, nobody managed gets in.
     pub(super) async fn look_at_gate(&mut self, look: Look) {
         if self.keeper.look_at_gate(look, &mut self.journal) {
@@ -331,6 +386,10 @@ impl Warden {
             self.warn_people(&reading);
             let at = self.moment(&reading);
             self.enforcer.end_idle(self.keeper.live(), at, &mut self.journal).await;
+        }
+        for detail in self.missed.due(time::boottime_ms()) {
+            tracing::error!("{detail}");
+            self.journal.record(Event::Alarm { what: "command-not-recorded".to_owned(), detail });
         }
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
         let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };

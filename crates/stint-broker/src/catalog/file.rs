@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{EntitlementName, GroupName, HostName, Principal, Sha256Hex, UserName};
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule, groups};
@@ -35,6 +36,7 @@ struct File {
     claim_within: Option<Spanned<Length>>,
     max_staleness: Option<Spanned<Length>>,
     idle_limit: Option<Spanned<Length>>,
+    record: Option<Spanned<Recording>>,
     end_on_logout: Option<Spanned<bool>>,
     reviews: Option<Spanned<u32>>,
     requesters: Option<Spanned<Asking>>,
@@ -102,6 +104,18 @@ struct Sudo {
     noexec: bool,
 }
 
+/// What is recorded of commands. Without it: each command of an entitlement that has any.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recording {
+    level: RecordLevel,
+    #[serde(default)]
+    input: bool,
+    #[serde(default)]
+    subcommands: bool,
+    fail_closed: Option<bool>,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Asking {
@@ -155,6 +169,7 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         name: file.name.get_ref().clone(),
         description: description.clone(),
         hosts: selector(&place, &file.hosts)?,
+        record: record(&place, &file)?,
         rights: rights(&place, &file)?,
         account_name: account_name(&place, file.account.as_ref())?,
         max_window: file.max_window.get_ref().0,
@@ -225,6 +240,21 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
         }
         _ => Ok(()),
     }
+}
+
+fn record(place: &Place<'_>, file: &File) -> Result<CommandRecord, FileError> {
+    let runs_commands = !file.sudo.is_empty() || file.full_root.as_ref().is_some_and(|f| *f.get_ref());
+    let Some(asked) = &file.record else {
+        return Ok(if runs_commands { CommandRecord::COMMANDS } else { CommandRecord::NONE });
+    };
+    let Recording { level, input, subcommands, fail_closed } = *asked.get_ref();
+    let fail_closed = fail_closed.unwrap_or(level == RecordLevel::Io);
+    let record = CommandRecord { level, input, subcommands, fail_closed };
+    record.check().map_err(|e| place.wrong(asked, e.to_string()))?;
+    if !runs_commands && level > RecordLevel::None {
+        return Err(place.wrong(asked, "record: it allows no command that could be recorded: leave it out"));
+    }
+    Ok(record)
 }
 
 fn selector(place: &Place<'_>, hosts: &Spanned<Hosts>) -> Result<Selector, FileError> {

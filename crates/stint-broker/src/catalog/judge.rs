@@ -46,6 +46,9 @@ pub enum Cause {
     /// It allows less.
     #[error("{0} does not allow all of these rights any more")]
     Rights(String),
+    /// More is to be recorded.
+    #[error("{0} records more of its commands now")]
+    Record(String),
     /// Shorter windows, fresher news, an idle limit.
     #[error("{0} has tighter limits of time now")]
     Limits(String),
@@ -95,6 +98,9 @@ pub fn judge(
     }
     if !allows(&entitlement.rights, &terms.rights) {
         return Err(Cause::Rights(name()));
+    }
+    if !terms.record.includes(&entitlement.record) {
+        return Err(Cause::Record(name()));
     }
     if !within_limits(entitlement, terms) {
         return Err(Cause::Limits(name()));
@@ -162,6 +168,7 @@ fn allows_program(now: &Program, then: &Program) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
+    use stint_grant::record::{CommandRecord, RecordLevel};
     use stint_grant::rights::HomeEnd;
     use stint_grant::terms::Class;
     use stint_grant::time::UnixTime;
@@ -200,6 +207,7 @@ mod tests {
                 account: None,
             },
             account_name: None,
+            record: CommandRecord::COMMANDS,
             max_window: Seconds(3600),
             max_extension: Seconds(600),
             claim_within: Seconds(7200),
@@ -230,6 +238,7 @@ mod tests {
             reason: "OPS-12".to_owned(),
             ticket: None,
             rights: entitlement.rights,
+            record: entitlement.record,
             credentials: Vec::new(),
             not_before: UnixTime(1000),
             claim_by: UnixTime(8200),
@@ -261,12 +270,13 @@ mod tests {
     #[test]
     fn what_the_catalog_allows_today_stands_also_when_it_allows_more() {
         type Change = fn(&mut Entitlement);
-        let more: [Change; 11] = [
+        let more: [Change; 12] = [
             |_| {},
             |e| e.description = "Restart the web server".to_owned(),
             |e| e.max_window = Seconds(7200),
             |e| e.idle_limit = None,
             |e| e.reviews = 0,
+            |e| e.record = CommandRecord::NONE,
             |e| e.rights.sudo = vec![rule(Arguments::Any)],
             |e| e.rights.sudo[0].command = Command::All,
             |e| login(e).origins.clear(),
@@ -284,7 +294,7 @@ mod tests {
     #[test]
     fn what_the_catalog_allows_no_longer_does_not_stand() {
         type Change = fn(&mut Entitlement);
-        let less: [(&str, Change); 23] = [
+        let less: [(&str, Change); 25] = [
             ("gone", |e| e.name = "other".parse().unwrap()),
             ("may not request", |e| e.requesters.roles = vec![Role::Administrator]),
             ("does not cover web-01", |e| e.hosts.labels = [("role".to_owned(), "db".to_owned())].into()),
@@ -300,6 +310,8 @@ mod tests {
             ("rights", |e| e.rights.groups.clear()),
             ("rights", |e| e.rights.account = Some(account())),
             ("another account", |e| e.account_name = Some("{user}-tmp".to_owned())),
+            ("records more", |e| e.record.level = RecordLevel::Io),
+            ("records more", |e| e.record.subcommands = true),
             ("limits", |e| e.max_window = Seconds(3599)),
             ("limits", |e| e.max_extension = Seconds(0)),
             ("limits", |e| e.claim_within = Seconds(7199)),

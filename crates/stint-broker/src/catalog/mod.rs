@@ -11,6 +11,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stint_grant::ids::{EntitlementName, HostName, Principal};
+use stint_grant::record::CommandRecord;
 use stint_grant::rights::Rights;
 use stint_grant::time::Seconds;
 
@@ -44,6 +45,8 @@ pub struct Entitlement {
     pub rights: Rights,
     /// The name of the account that exists for the window only, with [`REQUESTER`] for the requester's own.
     pub account_name: Option<String>,
+    /// What is recorded of its commands.
+    pub record: CommandRecord,
     /// The longest window.
     pub max_window: Seconds,
     /// The most that extensions may add.

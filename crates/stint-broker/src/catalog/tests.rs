@@ -143,3 +143,26 @@ fn a_catalog_with_one_mistake_is_not_taken_and_all_mistakes_are_told() {
     assert_eq!(mistakes.len(), 2);
     assert!(mistakes[0].to_string().contains("in another file already"));
 }
+
+#[test]
+fn a_record_is_each_command_unless_something_else_is_said() {
+    use stint_grant::record::{CommandRecord, RecordLevel};
+    let of = |line: &str| parse(&GOOD.replace("reviews = 1\n", line)).map(|it| it.record);
+    assert_eq!(of(""), Ok(CommandRecord::COMMANDS));
+    assert_eq!(of("record = { level = \"none\" }\n"), Ok(CommandRecord::NONE));
+    let io = CommandRecord { level: RecordLevel::Io, input: false, subcommands: false, fail_closed: true };
+    assert_eq!(of("record = { level = \"io\" }\n"), Ok(io));
+    let closed = CommandRecord { fail_closed: true, ..CommandRecord::COMMANDS };
+    assert_eq!(of("record = { level = \"commands\", fail_closed = true }\n"), Ok(closed));
+    for (line, words) in [
+        ("record = { level = \"io\", fail_closed = false }\n", "goes with fail_closed only"),
+        ("record = { level = \"commands\", input = true }\n", "input needs level io"),
+        ("record = { level = \"none\", subcommands = true }\n", "level none"),
+        ("record = { level = \"all\" }\n", "unknown variant"),
+    ] {
+        let told = of(line).unwrap_err();
+        assert!(told.starts_with("catalog/nginx.toml, line ") && told.contains(words), "{line}: {told}");
+    }
+    let login_only = GOOD.split("[[sudo]]").next().unwrap();
+    assert_eq!(parse(login_only).unwrap().record, CommandRecord::NONE);
+}

@@ -1,7 +1,7 @@
 //! A host's records in words.
 
 use stint_grant::time::UnixTime;
-use stint_log::record::{Body, Ending, Event, Mode, Record, Verdict};
+use stint_log::record::{Body, CommandLine, Ending, Event, Mode, Record, Verdict};
 
 use super::safe;
 use crate::duration;
@@ -75,6 +75,34 @@ fn event_words(event: &Event) -> String {
             let of = if scope.is_empty() { String::new() } else { format!(" of {}", s(scope)) };
             format!("{count} processes{of} killed in {took_ms} ms (grant {}): {}", s(grant), s(how))
         }
+        Event::CommandAccepted { run, grant, sub, io, what, .. } => {
+            let how = if *sub { "started in a command" } else { "ran" };
+            let io = if *io { ", output recorded" } else { "" };
+            format!("{} {how} {} ({}, run {}{io})", s(&what.user), command_line(what), g(grant), s(run))
+        }
+        Event::CommandRejected { run, grant, what, reason, .. } => format!(
+            "{} was refused {} by sudo: {} ({}, run {})",
+            s(&what.user),
+            command_line(what),
+            s(reason),
+            g(grant),
+            s(run)
+        ),
+        Event::CommandAlert { run, grant, reason, .. } => {
+            format!("sudo alert: {} ({}, run {})", s(reason), g(grant), s(run))
+        }
+        Event::CommandEnded { run, grant, exit, signal, took_ms, io, .. } => {
+            let how = match (signal.as_deref(), exit) {
+                (Some(signal), _) => format!("ended by SIG{}", s(signal)),
+                (None, Some(code)) => format!("ended with exit status {code}"),
+                (None, None) => "ended".to_owned(),
+            };
+            let io = io.as_ref().map_or_else(String::new, |io| {
+                let part = if io.whole { "" } else { ", NOT WHOLE" };
+                format!("; {} bytes recorded, sha256 {}{part}", io.bytes, io.sha256)
+            });
+            format!("run {} {how} after {took_ms} ms ({}){io}", s(run), g(grant))
+        }
         Event::DropInWritten { grant, path, .. } => format!("{} written (grant {})", s(path), s(grant)),
         Event::DropInRefused { grant, cause, detail } => {
             format!("sudo rules of grant {} not written ({}): {}", s(grant), s(cause), s(detail))
@@ -124,6 +152,15 @@ fn event_words(event: &Event) -> String {
         #[allow(unreachable_patterns, reason = "a kind that is newer than this program")]
         other => format!("{other:?}"),
     }
+}
+
+/// A command as it was typed, as far as it is on record.
+fn command_line(what: &CommandLine) -> String {
+    let name = super::rights::word(&what.command);
+    let arguments = what.argv.iter().skip(1).map(|word| super::rights::word(word));
+    let rest = what.argv_sha256.map(|hash| format!("... (all arguments: sha256 {hash})"));
+    let words: Vec<_> = std::iter::once(name).chain(arguments).chain(rest).collect();
+    format!("{} as {} in {}", words.join(" "), safe(&what.run_as), super::rights::word(&what.cwd))
 }
 
 /// A receipt never says that all is clean after root: nobody can know it.
@@ -233,6 +270,49 @@ mod tests {
             cause: "no-grant".into(),
         };
         assert!(of(event).ends_with("UTC  alice denied at sshd (no grant): no-grant"));
+    }
+
+    #[test]
+    fn a_command_is_shown_as_it_was_typed_and_a_hostile_argument_as_text() {
+        let what = CommandLine {
+            user: "alice".into(),
+            run_as: "root".into(),
+            command: "/usr/bin/printf".into(),
+            argv: vec!["printf".into(), "a b".into(), "\x1b]0;x\x07".into()],
+            argv_sha256: None,
+            cwd: "/home/alice".into(),
+            tty: None,
+        };
+        let event = Event::CommandAccepted {
+            run: "r1".into(),
+            grant: Some("7f3a".into()),
+            session: None,
+            pid: 7,
+            sub: false,
+            io: true,
+            what: Box::new(what),
+        };
+        let text = of(event);
+        assert!(text.contains("alice ran /usr/bin/printf 'a b' '"), "{text}");
+        assert!(text.ends_with("as root in /home/alice (grant 7f3a, run r1, output recorded)"), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_command_s_end_says_how_and_whether_all_output_is_there() {
+        let ended = |exit, signal: Option<&str>, whole| Event::CommandEnded {
+            run: "r1".into(),
+            grant: None,
+            session: None,
+            pid: 7,
+            exit,
+            signal: signal.map(str::to_owned),
+            took_ms: 40,
+            io: Some(stint_log::record::IoLog { bytes: 9, sha256: Hash::ZERO, whole }),
+        };
+        assert!(of(ended(Some(3), None, true)).contains("run r1 ended with exit status 3 after 40 ms"));
+        let cut = of(ended(None, Some("KILL"), false));
+        assert!(cut.contains("ended by SIGKILL") && cut.ends_with("NOT WHOLE"), "{cut}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rights in words, with nothing left out: a reviewer signs for all of it.
 
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule};
 
@@ -70,12 +71,32 @@ fn rule(rule: &SudoRule) -> String {
 }
 
 /// One word of a command, quoted where it would not be read as one: `a b` and `a` `b` must not look alike.
-fn word(text: &str) -> String {
+pub(crate) fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%^".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
     }
     format!("'{}'", safe(text).replace('\'', r"'\''"))
+}
+
+/// What is recorded of commands.
+pub(crate) fn record(record: CommandRecord) -> Vec<String> {
+    let CommandRecord { level, input, subcommands, fail_closed } = record;
+    let what = match level {
+        RecordLevel::None => "only that sudo was used",
+        RecordLevel::Commands => "each command with its arguments",
+        RecordLevel::Io if input => {
+            "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)"
+        }
+        RecordLevel::Io => "each command with its arguments, and what it prints",
+    };
+    let with_subcommands = subcommands.then_some("the programs that it starts, as far as sudo sees them");
+    let or_nothing = match (level, fail_closed) {
+        (RecordLevel::None, _) => None,
+        (_, true) => Some("no command runs that cannot be recorded"),
+        (_, false) => Some("commands run also when they cannot be recorded"),
+    };
+    [Some(what), with_subcommands, or_nothing].into_iter().flatten().map(str::to_owned).collect()
 }
 
 /// The groups in one line.
@@ -182,6 +203,21 @@ mod tests {
             "lets in ssh-ed25519 AAAA",
         ];
         assert_eq!(account(&rights), expected);
+    }
+
+    #[test]
+    fn a_record_says_how_much_and_whether_commands_run_without_it() {
+        assert_eq!(record(CommandRecord::NONE), ["only that sudo was used"]);
+        assert_eq!(record(CommandRecord::COMMANDS)[1], "commands run also when they cannot be recorded");
+        let all = CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: true };
+        assert_eq!(
+            record(all),
+            [
+                "each command with its arguments, what it prints, and WHAT IS TYPED (also passwords)",
+                "the programs that it starts, as far as sudo sees them",
+                "no command runs that cannot be recorded",
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use stint_api::grants::{Effect, GrantView, HostEffect};
 use stint_api::requests::RequestView;
+use stint_grant::record::CommandRecord;
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, LoginRight, Rights, SudoRule};
@@ -45,6 +46,7 @@ pub(crate) fn terms() -> Terms {
             groups: vec![],
             account: None,
         },
+        record: CommandRecord::COMMANDS,
         credentials: vec![],
         not_before: UnixTime(NOW),
         claim_by: UnixTime(NOW + 3600),

@@ -27,6 +27,7 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .maybe("ticket", terms.ticket.as_deref().map(safe))
         .lines("login", rights::login(&terms.rights))
         .lines("sudo", rights::sudo(&terms.rights))
+        .lines("record", rights::record(terms.record))
         .maybe("groups", rights::groups(&terms.rights))
         .lines("new account", rights::account(&terms.rights))
         .maybe("SSH keys", (!keys.is_empty()).then(|| keys.join(", ")))
@@ -69,6 +70,8 @@ mod tests {
   login        by sshd, from anywhere; forwards nothing
   sudo         /usr/bin/systemctl restart nginx, as root
                /usr/bin/systemctl reload nginx, as root
+  record       each command with its arguments
+               commands run also when they cannot be recorded
   window       40 min
   starts       not before 2026-11-23 14:00:00 UTC (now)
                not after  2026-11-23 15:00:00 UTC (in 1 h)

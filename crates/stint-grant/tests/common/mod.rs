@@ -12,6 +12,7 @@ use stint_grant::gate::{self, Current, GateFault, GateFiles, OpenGate, RefusedGr
 use stint_grant::host_config::Ceiling;
 use stint_grant::ids::*;
 use stint_grant::keys::PublicKey;
+use stint_grant::record::CommandRecord;
 use stint_grant::review::{self, ReviewDecision, SignedReview, Statement};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
@@ -137,6 +138,7 @@ impl World {
             reason: "OPS-12 certificate rollover".into(),
             ticket: None,
             rights: rights(),
+            record: CommandRecord::COMMANDS,
             credentials: vec![],
             not_before: at(-300),
             claim_by: at(300),

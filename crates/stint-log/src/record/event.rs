@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::{CommandLine, IoLog};
 use crate::Hash;
 use crate::strict::present;
 
@@ -90,6 +91,59 @@ pub enum Event {
     SessionTerminated { grant: String, user: String, session: String, how: String },
     /// Processes were killed.
     ProcessesKilled { grant: String, scope: String, count: u32, how: String, took_ms: u64 },
+
+    /// sudo let a command run, or a command that it runs started another (`sub`).
+    CommandAccepted {
+        run: String,
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        #[serde(deserialize_with = "present")]
+        session: Option<String>,
+        pid: u32,
+        sub: bool,
+        io: bool,
+        what: Box<CommandLine>,
+    },
+    /// sudo refused a command.
+    CommandRejected {
+        run: String,
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        #[serde(deserialize_with = "present")]
+        session: Option<String>,
+        pid: u32,
+        sub: bool,
+        reason: String,
+        what: Box<CommandLine>,
+    },
+    /// sudo found something that people should look at.
+    CommandAlert {
+        run: String,
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        #[serde(deserialize_with = "present")]
+        session: Option<String>,
+        pid: u32,
+        reason: String,
+    },
+    /// A command that was accepted is over.
+    ///
+    /// sudo tells `exit` and `signal` only of commands whose output is recorded, and from 1.9.18 on of all.
+    CommandEnded {
+        run: String,
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        #[serde(deserialize_with = "present")]
+        session: Option<String>,
+        pid: u32,
+        #[serde(deserialize_with = "present")]
+        exit: Option<i32>,
+        #[serde(deserialize_with = "present")]
+        signal: Option<String>,
+        took_ms: u64,
+        #[serde(deserialize_with = "present")]
+        io: Option<IoLog>,
+    },
 
     /// A sudoers drop-in was put into place.
     DropInWritten { grant: String, path: String, sha256: Hash },
@@ -242,6 +296,10 @@ impl Event {
             Self::SessionClosed { .. } => "session_closed",
             Self::SessionTerminated { .. } => "session_terminated",
             Self::ProcessesKilled { .. } => "processes_killed",
+            Self::CommandAccepted { .. } => "command_accepted",
+            Self::CommandRejected { .. } => "command_rejected",
+            Self::CommandAlert { .. } => "command_alert",
+            Self::CommandEnded { .. } => "command_ended",
             Self::DropInWritten { .. } => "drop_in_written",
             Self::DropInRefused { .. } => "drop_in_refused",
             Self::DropInRemoved { .. } => "drop_in_removed",

@@ -20,6 +20,18 @@ fn refused(text: &str) -> RecordError {
     Record::parse(text.as_bytes()).expect_err(text)
 }
 
+fn what() -> CommandLine {
+    CommandLine {
+        user: "alice".into(),
+        run_as: "root".into(),
+        command: "/usr/bin/id".into(),
+        argv: vec!["id".into(), "-u".into()],
+        argv_sha256: None,
+        cwd: "/home/alice".into(),
+        tty: Some("/dev/pts/0".into()),
+    }
+}
+
 fn every_event() -> Vec<Event> {
     let s = |text: &str| text.to_owned();
     vec![
@@ -60,6 +72,35 @@ fn every_event() -> Vec<Event> {
             count: 3,
             how: s("cgroup.kill"),
             took_ms: 8,
+        },
+        Event::CommandAccepted {
+            run: s("r1"),
+            grant: Some(s("7F3A")),
+            session: None,
+            pid: 9,
+            sub: false,
+            io: true,
+            what: Box::new(what()),
+        },
+        Event::CommandRejected {
+            run: s("r1"),
+            grant: None,
+            session: Some(s("c4")),
+            pid: 9,
+            sub: true,
+            reason: s("command not allowed"),
+            what: Box::new(CommandLine { argv_sha256: Some(Hash::ZERO), tty: None, ..what() }),
+        },
+        Event::CommandAlert { run: s("r1"), grant: None, session: None, pid: 9, reason: s("odd") },
+        Event::CommandEnded {
+            run: s("r1"),
+            grant: Some(s("7F3A")),
+            session: None,
+            pid: 9,
+            exit: Some(3),
+            signal: None,
+            took_ms: 12,
+            io: Some(IoLog { bytes: 7, sha256: Hash::ZERO, whole: true }),
         },
         Event::DropInWritten { grant: s("7F3A"), path: s("/p"), sha256: Hash::ZERO },
         Event::DropInRefused { grant: s("7F3A"), cause: s("c"), detail: s("d") },

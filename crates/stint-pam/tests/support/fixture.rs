@@ -128,6 +128,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
             groups: Vec::new(),
             account: None,
         },
+        record: stint_grant::record::CommandRecord::COMMANDS,
         credentials: Vec::new(),
         not_before: UnixTime(0),
         claim_by: UnixTime(4_000_000_000),

@@ -154,7 +154,7 @@ const STOPPED: &[Case] = &[Case {
     name: "the warden stopped and masked",
     act: Act::Typed(
         "(trap '' HUP TERM; sleep 9054 &) ; sudo -n systemctl mask --now --runtime stint-warden.service stint-warden.socket \
-         stint-warden-courier.socket stint-courier.service",
+         stint-warden-courier.socket stint-warden-sudo.socket stint-courier.service",
     ),
     takes: Takes::Host("! pgrep -xf '/usr/sbin/stintd warden' && pgrep -xf 'sleep 9054'"),
     claims: &[

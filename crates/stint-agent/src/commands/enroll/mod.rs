@@ -149,8 +149,13 @@ impl Before {
 /// Services that were stopped, and are started again however this ends.
 struct Stopped(Vec<&'static str>);
 
-const SERVICES: [&str; 4] =
-    ["stint-courier.service", "stint-warden.service", "stint-warden-courier.socket", "stint-warden.socket"];
+const SERVICES: [&str; 5] = [
+    "stint-courier.service",
+    "stint-warden.service",
+    "stint-warden-sudo.socket",
+    "stint-warden-courier.socket",
+    "stint-warden.socket",
+];
 
 impl Stopped {
     fn now(enrolled: bool) -> Self {
@@ -255,7 +260,8 @@ fn start_services() -> Result<(), Failure> {
         return Ok(());
     }
     println!("Starting the warden and the courier ...");
-    system::must("systemctl", &["start", "stint-warden.socket", "stint-warden-courier.socket"])
+    let sockets = ["stint-warden.socket", "stint-warden-courier.socket", "stint-warden-sudo.socket"];
+    system::must("systemctl", &[&["start"], &sockets[..]].concat())
         .and_then(|_| {
             system::must("systemctl", &["restart", "stint-warden.service", "stint-courier.service"])
         })

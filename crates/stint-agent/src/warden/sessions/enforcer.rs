@@ -125,6 +125,18 @@ impl Enforcer {
         self.sessions.len()
     }
 
+    /// The session that a process is in, and the grant that this rests on. sudo tells of a command before its own session is registered,
+    /// so it is the one in which it was typed.
+    pub(crate) fn session_of(&self, pid: u32) -> Option<(String, Option<GrantId>)> {
+        let cgroup = self.proc.cgroup(pid);
+        let in_group = |session: &&Session| session.cgroup.is_some() && session.cgroup == cgroup;
+        let audit = self.proc.audit_session(pid);
+        let in_login = |session: &&Session| audit.is_some() && session.audit == audit;
+        let all = || self.sessions.iter().rev();
+        let found = all().find(in_group).or_else(|| all().find(in_login))?;
+        Some((found.name.clone(), found.basis.first().map(|basis| basis.grant.clone())))
+    }
+
     /// The grants whose processes are being ended.
     pub(crate) fn ending(&self) -> Vec<GrantId> {
         self.closings.iter().map(|closing| closing.grant().clone()).collect()

@@ -8,7 +8,8 @@ use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, SudoRule};
 
 use super::implementation::{Tools, Unsupported, run};
-use super::render::{DropIn, RenderError, meaning};
+use super::render::{DropIn, RenderError, SERVER_TIMEOUT, Setting, meaning};
+use crate::warden::sudo_log::RECEIVER;
 
 /// Why a drop-in is not put into place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +36,9 @@ pub(super) enum CheckError {
 
 /// Checks the file that holds a drop-in's text. The file has the owner and the mode that it will have in place.
 pub(super) fn check(tools: &Tools, file: &Path, intent: &DropIn<'_>) -> Result<(), CheckError> {
+    tools.can_record(intent.record)?;
     let (cvtsudoers, visudo, checks_owner) = match tools {
-        Tools::Sudo { cvtsudoers, visudo, checks_owner } => (cvtsudoers, visudo, checks_owner),
+        Tools::Sudo { cvtsudoers, visudo, checks_owner, .. } => (cvtsudoers, visudo, checks_owner),
         // It has nothing that tells what it understood: so only what means itself was written, and it must parse.
         Tools::SudoRs { visudo } => return accepts(visudo, &["-c", "-f"], file),
     };
@@ -93,12 +95,17 @@ fn compare(told: &str, intent: &DropIn<'_>) -> Result<(), CheckError> {
     let other = |what: String| CheckError::OtherMeaning(what);
     let told: Told = serde_json::from_str(told).map_err(|e| other(e.to_string()))?;
     let user = json!([{ "username": intent.user.as_str() }]);
-    let defaults = json!([{
+    let mut defaults = vec![json!({
         "Binding": user,
         "Options": [
             { "use_pty": true }, { "timestamp_timeout": "0" }, { "timestamp_type": "tty" }, { "setenv": false }
         ]
-    }]);
+    })];
+    let recording: Vec<Value> = intent.recording().iter().map(told_of).collect();
+    if !recording.is_empty() {
+        defaults.push(json!({ "Binding": user, "Options": recording }));
+    }
+    let defaults = Value::from(defaults);
     if Value::from(told.defaults.clone()) != defaults {
         return Err(other(format!("its Defaults are {}", Value::from(told.defaults))));
     }
@@ -119,6 +126,15 @@ fn compare(told: &str, intent: &DropIn<'_>) -> Result<(), CheckError> {
         return Err(other("it has fewer rules than were meant".to_owned()));
     }
     Ok(())
+}
+
+/// A setting as `cvtsudoers` tells it.
+fn told_of(setting: &Setting) -> Value {
+    match setting {
+        Setting::Server => json!({ "operation": "list_assign", "log_servers": [RECEIVER] }),
+        Setting::Timeout => json!({ "log_server_timeout": SERVER_TIMEOUT.to_string() }),
+        Setting::Flag(name, on) => json!({ *name: on }),
+    }
 }
 
 fn compare_rule(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::warden::run::{self, RunError, Said};
+use stint_grant::record::{CommandRecord, RecordLevel};
 
 use super::render::Dialect;
 
@@ -26,6 +27,13 @@ const OLDEST: Version = Version(1, 8, 23);
 /// `visudo` knows -O and -P: it checks owner and mode.
 const CHECKS_OWNER: Version = Version(1, 9, 9);
 
+/// sudo tells a log server of commands and of their output.
+const HAS_LOG_SERVERS: Version = Version(1, 9, 0);
+/// It tells of the commands that a command starts.
+const TELLS_SUBCOMMANDS: Version = Version(1, 9, 8);
+/// It can hide passwords from what is recorded as typed.
+const HIDES_PASSWORDS: Version = Version(1, 9, 10);
+
 /// From here on sudo-rs asks PAM's account phase for everything that it does, and has NOEXEC.
 const OLDEST_RS: Version = Version(0, 2, 14);
 
@@ -43,6 +51,8 @@ pub(super) enum Tools {
         visudo: PathBuf,
         /// Whether visudo checks owner and mode.
         checks_owner: bool,
+        /// sudo's version.
+        version: Version,
     },
     /// Those of sudo-rs.
     SudoRs {
@@ -59,6 +69,37 @@ impl Tools {
             Self::SudoRs { .. } => Dialect::SudoRs,
         }
     }
+
+    /// Whether this sudo can record what is asked for. A grant that asks for more than it can is refused, not run without a record.
+    pub(super) fn can_record(&self, record: CommandRecord) -> Result<(), Unsupported> {
+        match self {
+            Self::Sudo { version, .. } => sudo_can_record(*version, record),
+            Self::SudoRs { .. } => sudo_rs_can_record(record),
+        }
+    }
+}
+
+fn sudo_can_record(found: Version, record: CommandRecord) -> Result<(), Unsupported> {
+    let needs = [
+        (record.level > RecordLevel::None, HAS_LOG_SERVERS, "a record of commands"),
+        (record.subcommands, TELLS_SUBCOMMANDS, "a record of subcommands"),
+        (record.input, HIDES_PASSWORDS, "a record of input without passwords"),
+    ];
+    let short = needs.into_iter().find(|(asked, needed, _)| *asked && found < *needed);
+    short.map_or(Ok(()), |(_, needed, what)| Err(Unsupported::CannotRecord { what, found, needed }))
+}
+
+/// sudo-rs knows no log server: it names commands in the host's own log and tells nobody of them. A record that nothing depends on is
+/// what every grant asks for that does not say otherwise, so it is left to that log; any other is refused.
+fn sudo_rs_can_record(record: CommandRecord) -> Result<(), Unsupported> {
+    let cannot = [
+        (record.level == RecordLevel::Io, "a record of output"),
+        (record.input, "a record of input"),
+        (record.subcommands, "a record of subcommands"),
+        (record.fail_closed, "a record without which no command runs"),
+    ];
+    let asked = cannot.into_iter().find(|(asked, _)| *asked);
+    asked.map_or(Ok(()), |(_, what)| Err(Unsupported::SudoRsCannotRecord { what }))
 }
 
 /// The program itself, so that another one in its place is noticed: device, inode, size, change.
@@ -93,6 +134,25 @@ pub(crate) enum Unsupported {
     /// It does not say what it is.
     #[error("sudo does not say its version: {0:?}")]
     Unknown(String),
+    /// It cannot record what the grant asks for.
+    #[error(
+        "sudo {}.{}.{} cannot give {what}: {}.{}.{} or later is needed, or an entitlement that records less",
+        found.0, found.1, found.2, needed.0, needed.1, needed.2
+    )]
+    CannotRecord {
+        /// What was asked for.
+        what: &'static str,
+        /// What was found.
+        found: Version,
+        /// What is needed.
+        needed: Version,
+    },
+    /// It tells nobody of commands.
+    #[error("sudo-rs cannot give {what}: the original sudo is needed, or an entitlement that records less")]
+    SudoRsCannotRecord {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// It lets some of its own calls pass PAM, which alone ends its rules while the warden is away.
     #[error("sudo-rs {}.{}.{} is too old: {}.{}.{} or later is needed", found.0, found.1, found.2, OLDEST_RS.0, OLDEST_RS.1, OLDEST_RS.2)]
     SudoRsTooOld {
@@ -120,6 +180,7 @@ pub(super) fn detect() -> Result<Tools, Unsupported> {
             cvtsudoers: find("cvtsudoers")?,
             visudo: find("visudo")?,
             checks_owner: version >= CHECKS_OWNER,
+            version,
         }),
     }
 }
@@ -195,6 +256,43 @@ mod tests {
     fn versions_are_ordered_by_number() {
         assert!(Version(1, 9, 9) < Version(1, 9, 13));
         assert!(Version(1, 8, 31) < Version(1, 9, 0));
+    }
+
+    #[test]
+    fn an_old_sudo_is_asked_for_no_record_that_it_cannot_give() {
+        let of = |version| Tools::Sudo {
+            cvtsudoers: PathBuf::new(),
+            visudo: PathBuf::new(),
+            checks_owner: true,
+            version,
+        };
+        let commands = CommandRecord::COMMANDS;
+        let subcommands = CommandRecord { subcommands: true, ..commands };
+        assert_eq!(of(Version(1, 8, 31)).can_record(CommandRecord::NONE), Ok(()));
+        let refused = of(Version(1, 8, 31)).can_record(commands).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("sudo 1.8.31 cannot give a record of commands: 1.9.0 or later"),
+            "{refused}"
+        );
+        assert_eq!(of(Version(1, 9, 5)).can_record(commands), Ok(()));
+        assert!(of(Version(1, 9, 5)).can_record(subcommands).is_err());
+        assert_eq!(of(Version(1, 9, 8)).can_record(subcommands), Ok(()));
+    }
+
+    #[test]
+    fn sudo_rs_is_asked_for_no_record_that_a_grant_depends_on() {
+        let tools = Tools::SudoRs { visudo: PathBuf::new() };
+        let commands = CommandRecord::COMMANDS;
+        assert_eq!(tools.can_record(CommandRecord::NONE), Ok(()));
+        assert_eq!(tools.can_record(commands), Ok(()));
+        let io = CommandRecord { level: RecordLevel::Io, fail_closed: true, ..commands };
+        for (record, what) in [
+            (CommandRecord { fail_closed: true, ..commands }, "a record without which no command runs"),
+            (CommandRecord { subcommands: true, ..commands }, "a record of subcommands"),
+            (io, "a record of output"),
+        ] {
+            assert_eq!(tools.can_record(record), Err(Unsupported::SudoRsCannotRecord { what }));
+        }
     }
 
     #[test]

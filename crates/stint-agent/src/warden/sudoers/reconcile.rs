@@ -45,6 +45,11 @@ pub(crate) enum SudoersError {
 pub(crate) struct Refusals(BTreeMap<GrantId, String>, Option<(Stamp, Dialect)>);
 
 impl Refusals {
+    /// Whether this host's sudo tells of the commands that it is told to tell of: sudo-rs does not.
+    pub(crate) fn tells_of_commands(&self) -> bool {
+        !matches!(self.1, Some((_, Dialect::SudoRs)))
+    }
+
     /// In which words this host's sudo is spoken to. It is asked anew when another program stands in its place.
     fn dialect(&mut self) -> Dialect {
         let Some(stamp) = stamp() else { return Dialect::default() };
@@ -88,8 +93,13 @@ fn reconcile_with(
     let mut drop_ins = BTreeMap::new();
     let mut desired = BTreeMap::new();
     for grant in live.iter().filter(|grant| !grant.rules().is_empty()) {
-        let drop_in =
-            DropIn { grant: grant.id(), user: grant.user(), until: grant.until(), rules: grant.rules() };
+        let drop_in = DropIn {
+            grant: grant.id(),
+            user: grant.user(),
+            until: grant.until(),
+            rules: grant.rules(),
+            record: grant.record(),
+        };
         match drop_in.render(dialect) {
             Ok(text) => {
                 desired.insert(drop_in.file_name(), text);

@@ -5,9 +5,12 @@
 //! `fnmatch`. That also means that sudo does not tell `a b` from `'a b'`.
 
 use stint_grant::ids::{GrantId, UserName};
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{Arguments, Command, SudoRule};
 use stint_grant::time::UnixTime;
+
+use crate::warden::sudo_log::RECEIVER;
 
 /// Ours sort last: in sudoers the last match wins. No dot: sudo ignores files with one.
 const PREFIX: &str = "zz-stint-";
@@ -37,6 +40,33 @@ pub(super) struct DropIn<'a> {
     pub(super) until: UnixTime,
     /// What may be run. Not empty.
     pub(super) rules: &'a [SudoRule],
+    /// What is recorded.
+    pub(super) record: CommandRecord,
+}
+
+/// One of sudo's settings, for one user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// Where the record goes.
+    Server,
+    /// How long sudo waits for it: the warden answers within milliseconds.
+    Timeout,
+    /// On or off.
+    Flag(&'static str, bool),
+}
+
+/// In seconds.
+pub(super) const SERVER_TIMEOUT: u32 = 3;
+
+impl Setting {
+    fn word(&self) -> String {
+        match self {
+            Self::Server => format!("log_servers=\"{RECEIVER}\""),
+            Self::Timeout => format!("log_server_timeout={SERVER_TIMEOUT}"),
+            Self::Flag(name, true) => (*name).to_owned(),
+            Self::Flag(name, false) => format!("!{name}"),
+        }
+    }
 }
 
 /// Why a drop-in cannot be written.
@@ -82,6 +112,12 @@ impl DropIn<'_> {
              Defaults:{} use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n",
             self.grant, self.user
         )];
+        // sudo-rs knows none of these: that it need not is checked with its tools.
+        let recording = if dialect == Dialect::Sudo { self.recording() } else { Vec::new() };
+        if !recording.is_empty() {
+            let words: Vec<_> = recording.iter().map(Setting::word).collect();
+            lines.push(format!("Defaults:{} {}\n", self.user, words.join(", ")));
+        }
         for rule in self.rules {
             let noexec = if rule.noexec { " NOEXEC:" } else { "" };
             if let Some(digest) = rule.digest.as_ref().filter(|_| dialect == Dialect::SudoRs) {
@@ -96,6 +132,28 @@ impl DropIn<'_> {
             ));
         }
         Ok(lines.concat())
+    }
+
+    /// What makes sudo record. sudo keeps settings for a user, not for a rule, so two grants of one user must not contradict each other:
+    /// each only adds to what is recorded, and none takes anything away.
+    pub(super) fn recording(&self) -> Vec<Setting> {
+        let CommandRecord { level, input, subcommands, fail_closed } = self.record;
+        if level == RecordLevel::None {
+            return Vec::new();
+        }
+        let more = [
+            (fail_closed, &[Setting::Flag("ignore_logfile_errors", false)][..]),
+            (subcommands, &[Setting::Flag("log_subcmds", true)]),
+            (
+                level == RecordLevel::Io,
+                &[Setting::Flag("ignore_iolog_errors", false), Setting::Flag("log_output", true)],
+            ),
+            // sudo hides what is typed at what looks to it like a question for a password.
+            (input, &[Setting::Flag("log_input", true), Setting::Flag("log_passwords", false)]),
+        ];
+        let more =
+            more.into_iter().filter(|(asked, _)| *asked).flat_map(|(_, settings)| settings.iter().copied());
+        [Setting::Server, Setting::Timeout].into_iter().chain(more).collect()
     }
 
     /// The last second in which sudo allows it: it compares inclusively. Always with `Z`, else the caller's TZ shifts it.

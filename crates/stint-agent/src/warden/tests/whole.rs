@@ -63,12 +63,20 @@ fn installed() -> Installed {
     Installed { _dir: dir, paths, broker }
 }
 
+/// All of them: the one for sudo is systemd's to make, and here it stands at any port.
+fn open_sockets(paths: &Paths) -> sockets::Sockets {
+    let mut sockets = sockets::open(paths).unwrap();
+    let sudo = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    sockets.sudo = Some(sudo);
+    sockets
+}
+
 impl Installed {
     /// Runs the warden for as long as the script lasts.
     async fn run<T>(&self, script: impl Future<Output = T>) -> T {
         let machine = Ok(Sha256Hex::of(b"machine"));
         let mut warden = Box::new(Box::pin(start::start(self.paths.clone(), machine)).await.unwrap());
-        let sockets = sockets::open(&self.paths).unwrap();
+        let sockets = open_sockets(&self.paths);
         tokio::select! {
             end = Box::pin(event_loop::run(&mut warden, sockets)) => panic!("the warden ended: {end:?}"),
             done = tokio::time::timeout(BOUND, script) => done.expect("in time"),
@@ -364,7 +372,7 @@ async fn what_was_in_force_is_in_force_after_a_restart_before_any_courier_comes(
 async fn on_a_copied_disk_nothing_is_taken_from_the_broker() {
     let host = installed();
     let mut warden = start::start(host.paths.clone(), Ok(Sha256Hex::of(b"another"))).await.unwrap();
-    let sockets = sockets::open(&host.paths).unwrap();
+    let sockets = open_sockets(&host.paths);
     let script = async {
         let mut courier = Courier::connect(&host.paths).await;
         courier.say(&ToWarden::Update(Box::new(host.broker.update()))).await;

@@ -158,6 +158,7 @@ fn grant(host: &HostName, user: &UserName, account: usize, n: usize, now: UnixTi
         reason: "OPS-12 certificate rollover on the web hosts".into(),
         ticket: Some("OPS-12".into()),
         rights,
+        record: stint_grant::record::CommandRecord::COMMANDS,
         credentials: Vec::new(),
         not_before: now,
         claim_by: now.plus(Seconds(3600)),

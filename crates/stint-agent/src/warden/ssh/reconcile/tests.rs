@@ -37,6 +37,7 @@ fn grant(id: &str, user: &str, change: impl FnOnce(&mut serde_json::Value)) -> L
         "format": 1, "fleet": "lab", "request": id, "entitlement": "e", "hosts": ["web-01"], "principal": "alice",
         "user": user, "class": "routine", "reason": "x", "ticket": null,
         "rights": { "login": login, "sudo": [rule], "groups": [], "account": null },
+        "record": { "level": "none", "input": false, "subcommands": false, "fail_closed": false },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
         "max_staleness": 900, "idle_limit": null, "end_on_logout": false
     })

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use stint_grant::ids::{GrantId, Sha256Hex, UserName};
+use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::time::UnixTime;
 
 use super::super::implementation::detect;
@@ -26,7 +27,7 @@ const OPTIONS: &str = r#"{ "notafter": "20261123125959Z" }, { "authenticate": fa
 
 fn compare_with(told: &str, rules: &[SudoRule]) -> Result<(), CheckError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
-    compare(told, &DropIn { grant: &grant, user: &user, until: UNTIL, rules })
+    compare(told, &DropIn { grant: &grant, user: &user, until: UNTIL, rules, record: CommandRecord::NONE })
 }
 
 #[test]
@@ -103,8 +104,16 @@ fn more_rules_fewer_rules_and_unknown_parts_are_refused() {
 
 /// Has the real tools judge rules, on a file of its own.
 fn judge(rules: &[SudoRule], change: impl Fn(String) -> String) -> Result<(), CheckError> {
+    judge_recorded(rules, CommandRecord::NONE, change)
+}
+
+fn judge_recorded(
+    rules: &[SudoRule],
+    record: CommandRecord,
+    change: impl Fn(String) -> String,
+) -> Result<(), CheckError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
-    let drop_in = DropIn { grant: &grant, user: &user, until: UNTIL, rules };
+    let drop_in = DropIn { grant: &grant, user: &user, until: UNTIL, rules, record };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join(".zz-stint-aaaabbbbcccc");
     std::fs::write(&file, change(drop_in.render(Dialect::Sudo).unwrap())).unwrap();
@@ -121,6 +130,25 @@ fn the_real_tools_understand_every_kind_of_rule() {
     let all = SudoRule { command: Command::All, ..rule("/bin/id", Arguments::Any) };
     let none = SudoRule { run_as: UserName::new("postgres").unwrap(), ..rule("/usr/bin/psql", exact(&[])) };
     judge(&[strict, all, none, rule("/bin/id", Arguments::Any)], |text| text).unwrap();
+}
+
+#[test]
+fn the_real_tools_understand_every_kind_of_record_and_pass_none_that_was_changed() {
+    let rules = [rule("/bin/id", exact(&["-u"]))];
+    let all = CommandRecord { level: RecordLevel::Io, input: true, subcommands: true, fail_closed: true };
+    let closed = CommandRecord { fail_closed: true, ..CommandRecord::COMMANDS };
+    for record in [CommandRecord::COMMANDS, closed, CommandRecord { input: false, ..all }, all] {
+        judge_recorded(&rules, record, |text| text).unwrap();
+    }
+    let slips: [fn(String) -> String; 4] = [
+        |text| text.replace("127.0.0.1:343", "127.0.0.1:30343"),
+        |text| text.replace(", !ignore_logfile_errors", ""),
+        |text| text.replace(", log_output", ""),
+        |text| text.replace("log_server_timeout=3", "log_server_timeout=300"),
+    ];
+    for slip in slips {
+        judge_recorded(&rules, all, slip).unwrap_err();
+    }
 }
 
 #[test]

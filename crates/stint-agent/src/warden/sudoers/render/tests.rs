@@ -22,7 +22,8 @@ fn line(rule: SudoRule) -> Result<String, RenderError> {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     // 2026-11-23 13:00:00 UTC
     let until = UnixTime(1_795_438_800);
-    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule] }.render(Dialect::Sudo)?;
+    let record = CommandRecord::NONE;
+    let text = DropIn { grant: &grant, user: &user, until, rules: &[rule], record }.render(Dialect::Sudo)?;
     Ok(text.lines().last().unwrap().to_owned())
 }
 
@@ -33,12 +34,19 @@ fn a_whole_drop_in() {
     with_digest.digest = Some(Sha256Hex::of(b""));
     with_digest.noexec = true;
     let rules = [with_digest, rule("/usr/bin/id", Arguments::Any)];
-    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(1_795_438_800), rules: &rules };
+    let drop_in = DropIn {
+        grant: &grant,
+        user: &user,
+        until: UnixTime(1_795_438_800),
+        rules: &rules,
+        record: CommandRecord { fail_closed: true, ..CommandRecord::COMMANDS },
+    };
     assert_eq!(drop_in.file_name(), "zz-stint-aaaabbbbcccc");
     assert_eq!(
         drop_in.render(Dialect::Sudo).unwrap(),
         "# Made by stint for grant aaaabbbbcccc. It is made anew when it is changed, and removed at the end.\n\
          Defaults:alice use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n\
+         Defaults:alice log_servers=\"127.0.0.1:343\", log_server_timeout=3, !ignore_logfile_errors\n\
          alice ALL = (root) NOTAFTER=20261123125959Z NOPASSWD: NOSETENV: NOEXEC: \
          sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 \
          /usr/bin/systemctl restart nginx.service\n\
@@ -92,7 +100,13 @@ fn what_cannot_be_written_is_refused() {
 fn an_end_outside_the_calendar_is_refused() {
     let (grant, user) = (GrantId::new("aaaabbbbcccc").unwrap(), UserName::new("alice").unwrap());
     for until in [i64::MAX, i64::MIN] {
-        let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(until), rules: &[] };
+        let drop_in = DropIn {
+            grant: &grant,
+            user: &user,
+            until: UnixTime(until),
+            rules: &[],
+            record: CommandRecord::NONE,
+        };
         assert_eq!(drop_in.render(Dialect::Sudo), Err(RenderError::Calendar));
     }
 }
@@ -154,8 +168,12 @@ fn for_sudo_rs(path: &str, arguments: Arguments) -> Result<String, RenderError> 
         digest: None,
         noexec: true,
     };
-    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(0), rules: &[rule] };
-    drop_in.render(Dialect::SudoRs).map(|text| text.lines().next_back().unwrap_or_default().to_owned())
+    // It has no log server: the record that a grant asks for by default leaves no trace.
+    let record = CommandRecord::COMMANDS;
+    let drop_in = DropIn { grant: &grant, user: &user, until: UnixTime(0), rules: &[rule], record };
+    let text = drop_in.render(Dialect::SudoRs);
+    assert!(text.as_ref().map_or(true, |text| !text.contains("log_")), "{text:?}");
+    text.map(|text| text.lines().next_back().unwrap_or_default().to_owned())
 }
 
 #[test]

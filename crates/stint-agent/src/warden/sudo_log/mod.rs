@@ -1,0 +1,22 @@
+//! What sudo runs: the warden is the log server that sudo tells of each command.
+//!
+//! - [`peer`] finds out who is at the other end: any user may connect to a port of the loopback, only root's sudo is heard;
+//! - [`receiver`] takes connections, [`connection`] holds one conversation; both on a thread of their own, so that no peer and no slow
+//!   disk keeps the warden's loop from its work;
+//! - [`recordings`] keeps what commands print, in bounds;
+//! - [`missed`] finds the commands that run and were not told of;
+//! - [`told`] is what comes to the loop, and how it becomes a record.
+
+mod connection;
+mod missed;
+mod peer;
+mod receiver;
+pub(crate) mod recordings;
+mod told;
+
+pub(super) use missed::Missed;
+pub(super) use receiver::start;
+pub(super) use told::{Attribution, Told, records};
+
+/// Where sudo finds the warden. Below 1024, so that no user can stand there in its place while it is away.
+pub(crate) const RECEIVER: &str = "127.0.0.1:343";

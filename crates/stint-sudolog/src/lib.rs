@@ -1,0 +1,23 @@
+//! What sudo tells its log server, and what becomes of it. Pure: no I/O, no clock.
+//!
+//! - [`message`]: the messages, as sudo's own `sudo_logsrv.proto(5)` declares them; [`frame`]: their bytes on the wire and in a file;
+//! - [`conversation`]: which message may come when, and what it means;
+//! - [`command`]: what of a command is put on record;
+//! - [`recording`]: what a command printed, as a file that can be played back; [`screen`]: what of it an onlooker's terminal may get.
+//!
+//! ```
+//! use stint_sudolog::conversation::{Conversation, Heard};
+//! use stint_sudolog::message::{ClientHello, ClientKind, ClientMessage};
+//!
+//! let mut conversation = Conversation::default();
+//! let hello = ClientKind::Hello(ClientHello { client_id: b"Sudo 1.9.13p3".to_vec() });
+//! assert_eq!(conversation.hear(ClientMessage { kind: Some(hello) }), Ok(Heard::Hello));
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod conversation;
+pub mod frame;
+pub mod message;
+pub mod recording;
+pub mod screen;
