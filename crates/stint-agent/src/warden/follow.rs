@@ -1,10 +1,13 @@
-//! How groups, accounts and sshd follow the grants in force.
+//! How groups, accounts and sshd follow the grants in force, and what follows a logout and an end.
 
 use std::collections::BTreeSet;
 
+use stint_grant::ids::GrantId;
 use stint_log::record::Event;
 
-use super::residue::Holding;
+use super::live::LiveGrant;
+use super::logins::Login;
+use super::residue::{Holding, Turn};
 use super::ssh;
 use super::warden::Warden;
 use crate::journal::Recorder;
@@ -91,6 +94,42 @@ impl Warden {
                     group: over.group.to_string(),
                 });
             }
+        }
+    }
+
+    /// The logins whose end may be the end of a grant.
+    pub(super) fn logins_to_end_with(&self) -> BTreeSet<Login> {
+        let ends = self.keeper.live().iter().filter(|grant| grant.ends_on_logout());
+        let ends: BTreeSet<&GrantId> = ends.map(LiveGrant::id).collect();
+        if ends.is_empty() { BTreeSet::new() } else { self.enforcer.logins_by(&ends) }
+    }
+
+    /// Ends grants that were to last no longer than their last login.
+    pub(super) async fn end_on_logout(&mut self) {
+        let out = self.enforcer.take_logged_out();
+        let over = self.keeper.live().iter().filter(|g| g.ends_on_logout() && out.contains(g.id()));
+        let over: Vec<GrantId> = over.map(|grant| grant.id().clone()).collect();
+        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else {
+            return;
+        };
+        let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
+        self.owes_acknowledgement = true;
+        self.enforce(change, &reading).await;
+    }
+
+    /// Grants whose processes are dead are swept after, and get their receipts.
+    pub(super) async fn look_for_residue(&mut self) {
+        let Some(reading) = self.read_clocks() else { return };
+        let turn = Turn {
+            live: self.keeper.live(),
+            closing: &self.enforcer.ending(),
+            reading: &reading,
+            rules: &self.keeper.config().residue,
+            max_window: self.keeper.config().ceiling.max_window.0,
+        };
+        self.desk.turn(&turn, &mut self.journal).await;
+        if self.desk.waits_for_commit() && self.commit().is_ok() {
+            self.desk.forget_done();
         }
     }
 }

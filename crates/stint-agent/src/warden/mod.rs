@@ -11,6 +11,7 @@
 //!   [`report`] say how it stands.
 
 pub(crate) mod accounts;
+mod allowance;
 mod changes;
 mod clients;
 pub(crate) mod config;

@@ -8,6 +8,7 @@ use stint_grant::keys::PublicKey;
 use stint_log::record::Event;
 
 use super::accounts::Steward;
+use super::allowance::Allowance;
 use super::config;
 use super::event_loop;
 use super::keeper::Keeper;
@@ -22,7 +23,7 @@ use super::sudo_log;
 use super::sudoers::Refusals;
 use super::time;
 use super::trust::{self, Trust, TrustError};
-use super::warden::{Allowance, Faults, Warden, wall_offset};
+use super::warden::{Faults, Warden, wall_offset};
 use super::warnings::Warnings;
 use crate::journal::{AuthLog, Journal, JournalError, Recorder};
 

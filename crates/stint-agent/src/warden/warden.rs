@@ -16,18 +16,18 @@ use stint_log::record::{Event, Mode, Verdict};
 use tokio::sync::mpsc;
 
 use super::accounts::Steward;
+use super::allowance::Allowance;
 use super::config;
 use super::gate::Look;
 use super::intake::IntakeError;
 use super::keeper::{Change, Keeper};
 use super::live::LiveGrant;
-use super::logins::Login;
 use super::paths::Paths;
-use super::residue::{Desk, Holding, Turn};
+use super::residue::{Desk, Holding};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::Sshd;
 use super::status::CourierStatus;
-use super::sudo_log::{self, Attribution, Missed, Told};
+use super::sudo_log::Missed;
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
 use super::trust::Trust;
@@ -334,43 +334,6 @@ impl Warden {
         });
     }
 
-    /// What sudo tells of a command: to what it belongs, once it is on record.
-    pub(super) fn note_command(&mut self, told: Told) -> Option<Attribution> {
-        self.read_clocks();
-        self.missed.told(told.pid, time::boottime_ms());
-        let of = told.of.clone().unwrap_or_else(|| {
-            let place = self.enforcer.session_of(told.pid);
-            let allowing =
-                told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
-            let (session, through) = place.map_or((None, None), |(name, grant)| (Some(name), grant));
-            Attribution { session, grant: allowing.or(through) }
-        });
-        if self.journal.fault().is_some() && self.commit().is_err() {
-            return None;
-        }
-        self.journal.record(sudo_log::records(told, &of));
-        Some(of)
-    }
-
-    /// Somebody else than sudo came to tell of commands.
-    pub(super) fn note_stranger(&mut self, detail: String) {
-        self.read_clocks();
-        if self.refusals.take(time::boottime_ms()) {
-            self.journal.record(Event::Alarm { what: "sudo-log-stranger".to_owned(), detail });
-        }
-    }
-
-    /// systemd gave no socket for what sudo tells.
-    pub(super) fn nobody_hears_sudo(&mut self) {
-        let detail = format!(
-            "there is no socket at {}: commands whose record is demanded are refused. \
-             See `systemctl status stint-warden-sudo.socket`, then restart stint-warden.service",
-            sudo_log::RECEIVER
-        );
-        tracing::error!("{detail}");
-        self.faults.sudo_log = Some(detail);
-    }
-
     /// Mends a gate that somebody damaged: while it is, nobody managed gets in.
     pub(super) async fn look_at_gate(&mut self, look: Look) {
         if self.keeper.look_at_gate(look, &mut self.journal) {
@@ -397,42 +360,6 @@ impl Warden {
         self.end_on_logout().await;
         if self.steward.is_unfinished(self.in_force()) {
             self.reconcile_groups(false).await;
-        }
-    }
-
-    /// The logins whose end may be the end of a grant.
-    pub(super) fn logins_to_end_with(&self) -> BTreeSet<Login> {
-        let ends = self.keeper.live().iter().filter(|grant| grant.ends_on_logout());
-        let ends: BTreeSet<&GrantId> = ends.map(LiveGrant::id).collect();
-        if ends.is_empty() { BTreeSet::new() } else { self.enforcer.logins_by(&ends) }
-    }
-
-    /// Ends grants that were to last no longer than their last login.
-    pub(super) async fn end_on_logout(&mut self) {
-        let out = self.enforcer.take_logged_out();
-        let over = self.keeper.live().iter().filter(|g| g.ends_on_logout() && out.contains(g.id()));
-        let over: Vec<GrantId> = over.map(|grant| grant.id().clone()).collect();
-        let Some(reading) = self.read_clocks().filter(|_| !over.is_empty() && self.enforces()) else {
-            return;
-        };
-        let change = self.keeper.end_on_logout(&over, &reading, &mut self.journal);
-        self.owes_acknowledgement = true;
-        self.enforce(change, &reading).await;
-    }
-
-    /// Grants whose processes are dead are swept after, and get their receipts.
-    pub(super) async fn look_for_residue(&mut self) {
-        let Some(reading) = self.read_clocks() else { return };
-        let turn = Turn {
-            live: self.keeper.live(),
-            closing: &self.enforcer.ending(),
-            reading: &reading,
-            rules: &self.keeper.config().residue,
-            max_window: self.keeper.config().ceiling.max_window.0,
-        };
-        self.desk.turn(&turn, &mut self.journal).await;
-        if self.desk.waits_for_commit() && self.commit().is_ok() {
-            self.desk.forget_done();
         }
     }
 
@@ -639,39 +566,4 @@ pub(super) fn wall_offset(reading: &ClockReading) -> i64 {
 /// What comes from outside stays short in a record.
 fn clip(text: String) -> String {
     if text.len() <= 256 { text } else { text.chars().take(200).chain("...".chars()).collect() }
-}
-
-/// How many records of one kind may be made in an hour of the boot clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Allowance {
-    hour: u64,
-    used: u32,
-}
-
-impl Allowance {
-    const IN_AN_HOUR: u32 = 120;
-
-    /// Takes one, if there is one left.
-    fn take(&mut self, boottime_ms: u64) -> bool {
-        let hour = boottime_ms / 3_600_000;
-        if hour != self.hour {
-            *self = Self { hour, used: 0 };
-        }
-        self.used = self.used.saturating_add(1);
-        self.used <= Self::IN_AN_HOUR
-    }
-}
-
-#[cfg(test)]
-mod allowance_tests {
-    use super::*;
-
-    #[test]
-    fn nonsense_without_end_makes_a_bounded_number_of_records_in_each_hour() {
-        let mut refusals = Allowance::default();
-        for hour in [0, 1, 7] {
-            let made = (0..10_000).filter(|n| refusals.take(hour * 3_600_000 + n)).count();
-            assert_eq!(made, Allowance::IN_AN_HOUR as usize);
-        }
-    }
 }

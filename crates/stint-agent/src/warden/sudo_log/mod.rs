@@ -9,6 +9,7 @@
 
 mod connection;
 mod missed;
+mod note;
 mod peer;
 mod receiver;
 pub(crate) mod recordings;

@@ -1,0 +1,46 @@
+//! What the warden does with what sudo tells it.
+
+use stint_log::record::Event;
+
+use super::{Attribution, RECEIVER, Told, records};
+use crate::journal::Recorder;
+use crate::warden::time;
+use crate::warden::warden::Warden;
+
+impl Warden {
+    /// What sudo tells of a command: to what it belongs, once it is on record.
+    pub(in crate::warden) fn note_command(&mut self, told: Told) -> Option<Attribution> {
+        self.read_clocks();
+        self.missed.told(told.pid, time::boottime_ms());
+        let of = told.of.clone().unwrap_or_else(|| {
+            let place = self.enforcer.session_of(told.pid);
+            let allowing =
+                told.what.command().and_then(|what| Attribution::allowing(self.keeper.live(), what));
+            let (session, through) = place.map_or((None, None), |(name, grant)| (Some(name), grant));
+            Attribution { session, grant: allowing.or(through) }
+        });
+        if self.journal.fault().is_some() && self.commit().is_err() {
+            return None;
+        }
+        self.journal.record(records(told, &of));
+        Some(of)
+    }
+
+    /// Somebody else than sudo came to tell of commands.
+    pub(in crate::warden) fn note_stranger(&mut self, detail: String) {
+        self.read_clocks();
+        if self.refusals.take(time::boottime_ms()) {
+            self.journal.record(Event::Alarm { what: "sudo-log-stranger".to_owned(), detail });
+        }
+    }
+
+    /// systemd gave no socket for what sudo tells.
+    pub(in crate::warden) fn nobody_hears_sudo(&mut self) {
+        let detail = format!(
+            "there is no socket at {RECEIVER}: commands whose record is demanded are refused. \
+             See `systemctl status stint-warden-sudo.socket`, then restart stint-warden.service"
+        );
+        tracing::error!("{detail}");
+        self.faults.sudo_log = Some(detail);
+    }
+}
