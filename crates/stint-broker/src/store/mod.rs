@@ -69,7 +69,8 @@ impl Db {
         // Made here, for its mode: SQLite gives the same to the files beside it, and they hold people's secrets.
         let fault = |e: std::io::Error| classify(&path.display().to_string(), &e.to_string());
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
-        Self::connect(path, true).await
+        // Through one connection: of two that close at once each sees the other, and neither takes its log into the file.
+        Self::connect(path, true, 1).await
     }
 
     /// Opens the database, checks that it is whole, and brings its schema up to date.
@@ -77,10 +78,10 @@ impl Db {
         if !path.exists() {
             return Err(StoreError::Missing(path.display().to_string()));
         }
-        Self::connect(path, false).await
+        Self::connect(path, false, 8).await
     }
 
-    async fn connect(path: &Path, create: bool) -> Result<Self, StoreError> {
+    async fn connect(path: &Path, create: bool, connections: u32) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let fault = |e: &dyn std::fmt::Display| classify(&name, &e.to_string());
         let options = SqliteConnectOptions::from_str("sqlite:")
@@ -91,7 +92,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
         let pool = SqlitePoolOptions::new()
-            .max_connections(8)
+            .max_connections(connections)
             .after_release(|conn, _| Box::pin(is_usable(conn)))
             .connect_with(options)
             .await

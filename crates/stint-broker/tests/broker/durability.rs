@@ -137,6 +137,23 @@ async fn init_makes_all_or_nothing() {
 }
 
 #[tokio::test]
+async fn a_database_that_was_made_and_closed_is_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    for turn in 0..50 {
+        let db = Db::create(&folder.path().join("broker.db")).await.unwrap();
+        // Each gives its connection back behind the caller's back.
+        for _ in 0..4 {
+            drop(db.change(Clock::default().now()).await.unwrap());
+        }
+        db.close().await;
+        let names: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["broker.db"], "turn {turn}");
+        std::fs::remove_file(folder.path().join("broker.db")).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_change_whose_push_was_lost_is_in_the_first_bundle_after_the_start() {
     let fleet = Fleet::new().await;
     let admin = fleet.admin().await;
