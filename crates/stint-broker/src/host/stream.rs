@@ -11,10 +11,11 @@ use axum::{Extension, Json};
 use serde_json::json;
 use stint_api::hosts::HostUpdate;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::bundle;
+use crate::clock::Now;
 use crate::error::{Outcome, Problem};
 use crate::host::hub::Connected;
 use crate::host::{PeerCertificate, PeerHost, store};
@@ -107,9 +108,7 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 /// Sends until the host is gone, its certificate does not count any more, a newer stream takes over, or the broker stops. Several
 /// changes while a slow host reads become one.
 async fn push(app: &App, name: &str, mut connected: Connected, stream: &Stream) -> Outcome<()> {
-    let mut pulses =
-        tokio::time::interval_at(Instant::now() + app.config.pulse_every(), app.config.pulse_every());
-    pulses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pulse = Instant::now() + to_the_second(app.clock.now(), Duration::from_secs(1));
     let mut stopping = app.stopping();
     let mut sent = None;
     loop {
@@ -127,13 +126,21 @@ async fn push(app: &App, name: &str, mut connected: Connected, stream: &Stream) 
             app.hub.seen(&host.name, now);
         }
         tokio::select! {
-            _ = pulses.tick() => {}
+            () = tokio::time::sleep_until(pulse) => {
+                pulse = Instant::now() + to_the_second(app.clock.now(), app.config.pulse_every());
+            }
             _ = connected.version.changed() => {}
             newer = connected.newer.stream() => return taken_over(app, name, stream, newer).await,
             () = stopping.wait() => return Ok(()),
             () = stream.to.closed() => return Ok(()),
         }
     }
+}
+
+/// How long to wait so that `after` is over and a second begins. Signed times are whole seconds, and a host takes the last one for now:
+/// what is signed in the middle of a second would keep the host half a second behind, and each window open for so much longer.
+fn to_the_second(now: Now, after: Duration) -> Duration {
+    after.saturating_sub(Duration::from_millis(now.ms.rem_euclid(1000).unsigned_abs()))
 }
 
 /// A pulse if the host has the newest bundle, else the update. One read decides both, so no pulse names a bundle that was not sent.
@@ -146,4 +153,18 @@ async fn next_event(app: &App, host: &str, sent: &mut Option<i64>) -> Outcome<Ev
     let update = bundle::update(app, conn, &newest).await?;
     *sent = Some(newest.version);
     Ok(Event::default().event("update").data(serde_json::to_string(&update).map_err(Problem::internal)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pulse_waits_for_the_beginning_of_a_second() {
+        let wait = |ms, every| to_the_second(Now { ms }, Duration::from_secs(every)).as_millis();
+        assert_eq!(wait(1_700_000_000_000, 1), 1000);
+        assert_eq!(wait(1_700_000_000_730, 1), 270);
+        assert_eq!(wait(1_700_000_000_003, 20), 19_997);
+        assert_eq!(wait(-1, 1), 1);
+    }
 }
