@@ -58,6 +58,17 @@ impl Rounds {
     }
 }
 
+/// How it stands with what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// All is done.
+    Done,
+    /// Somebody else is at it, and does not say when it is done: that is looked at again and again, and is no failure.
+    UnderWay,
+    /// Something has failed.
+    Failed,
+}
+
 /// Another try at what has failed, later each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Retry {
@@ -71,14 +82,20 @@ impl Retry {
         self.at
     }
     /// To be told each time that the loop was awake.
-    pub(crate) fn look(&mut self, now: Instant, has_failed: bool) {
-        if !has_failed {
+    pub(crate) fn look(&mut self, now: Instant, standing: Standing) {
+        if standing == Standing::Done {
             *self = Self::default();
-        } else if self.at.is_none() {
-            let wait = FIRST_TRY.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS)).min(LAST_TRY);
-            self.at = Some(now + wait);
-            self.failures = self.failures.saturating_add(1);
         }
+        if standing == Standing::Done || self.at.is_some() {
+            return;
+        }
+        if standing == Standing::UnderWay {
+            self.at = Some(now + FIRST_TRY);
+            return;
+        }
+        let wait = FIRST_TRY.saturating_mul(1 << self.failures.min(MOST_DOUBLINGS)).min(LAST_TRY);
+        self.at = Some(now + wait);
+        self.failures = self.failures.saturating_add(1);
     }
     /// The time has come: it is tried now.
     pub(crate) fn begin(&mut self) {
@@ -135,7 +152,7 @@ mod tests {
     #[test]
     fn nothing_is_tried_again_while_nothing_has_failed() {
         let mut retry = Retry::default();
-        retry.look(Instant::now(), false);
+        retry.look(Instant::now(), Standing::Done);
         assert_eq!(retry.next(), None);
     }
 
@@ -144,15 +161,31 @@ mod tests {
         let (now, mut retry) = (Instant::now(), Retry::default());
         let mut waits = Vec::new();
         for _ in 0..8 {
-            retry.look(now, true);
+            retry.look(now, Standing::Failed);
             // Being awake for another reason moves nothing.
-            retry.look(now + S, true);
+            retry.look(now + S, Standing::Failed);
             waits.push((retry.next().unwrap() - now).as_secs());
             retry.begin();
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30]);
-        retry.look(now, false);
-        retry.look(now, true);
+        retry.look(now, Standing::Done);
+        retry.look(now, Standing::Failed);
         assert_eq!(retry.next(), Some(now + S));
+    }
+    #[test]
+    fn what_somebody_else_is_at_is_looked_at_every_second_and_does_not_put_off_a_try_after_a_failure() {
+        let (now, mut retry) = (Instant::now(), Retry::default());
+        for _ in 0..100 {
+            retry.look(now, Standing::UnderWay);
+            assert_eq!(retry.next(), Some(now + S));
+            retry.begin();
+        }
+        retry.look(now, Standing::Failed);
+        assert_eq!(retry.next(), Some(now + S));
+        retry.begin();
+        retry.look(now, Standing::UnderWay);
+        retry.begin();
+        retry.look(now, Standing::Failed);
+        assert_eq!(retry.next(), Some(now + 2 * S));
     }
 }

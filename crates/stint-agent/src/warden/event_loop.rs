@@ -21,7 +21,7 @@ use super::warden::{Courier, Warden};
 use super::warnings::Warnings;
 use super::{report, sudo_log, time};
 use crate::journal::Recorder;
-use crate::rhythm::{Retry, Round, Rounds};
+use crate::rhythm::{Retry, Round, Rounds, Standing};
 
 /// Records are committed together, at most so long after the first.
 const COMMIT_AFTER: Duration = Duration::from_millis(5);
@@ -144,7 +144,7 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
         logins.follow(warden.logins_to_end_with());
-        retry.look(Instant::now(), has_failed(warden, &changes));
+        retry.look(Instant::now(), standing(warden, &changes));
         // Apart from the rest of the loop, which has room for what happens at every turn.
         Box::pin(warden.look_for_residue()).await;
         warden.serve_courier();
@@ -255,16 +255,22 @@ async fn one_round(warden: &mut Warden, round: Round) {
 }
 
 /// Whether anything is to be tried again.
-fn has_failed(warden: &Warden, changes: &Changes) -> bool {
-    !warden.keeper.is_written()
+fn standing(warden: &Warden, changes: &Changes) -> Standing {
+    let waits = warden.steward.is_waiting();
+    let failed = !warden.keeper.is_written()
         || warden.keeper.fault().is_some()
         || warden.faults.sudo.is_some()
         || warden.faults.ssh.is_some()
         || warden.sshd.is_due()
-        || warden.steward.is_unfinished(warden.in_force())
+        || (!waits && warden.steward.is_unfinished(warden.in_force()))
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
-        || changes.is_blind()
+        || changes.is_blind();
+    match (failed, waits) {
+        (true, _) => Standing::Failed,
+        (false, true) => Standing::UnderWay,
+        (false, false) => Standing::Done,
+    }
 }
 
 /// Tries again what has failed, and looks for itself where it cannot hear.

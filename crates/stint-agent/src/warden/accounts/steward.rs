@@ -24,6 +24,8 @@ use crate::warden::systemd::Bus;
 
 /// An order that was not answered for so long is given up: the unit's own bound is shorter.
 const ANSWER_BOUND_MS: u64 = 200_000;
+/// After so many deaths in a row an order is given less and less often.
+const DEATHS_IN_A_ROW: u32 = 6;
 /// PID 1 has begun with it by then.
 const STARTED_BY_MS: u64 = 900;
 /// The kernel counts the start of processes in these.
@@ -40,6 +42,8 @@ pub(crate) struct Steward {
     /// `None` while it cannot be read: then nothing is changed.
     ledger: Option<Ledger>,
     running: Option<Running>,
+    /// How many orders in a row died without an answer.
+    deaths: u32,
     /// What could not be given, and why, so that it is recorded once and not tried at every occasion.
     refused: BTreeMap<Place, String>,
     /// The same of accounts.
@@ -72,6 +76,7 @@ impl Steward {
             bus: Bus::default(),
             ledger: None,
             running: None,
+            deaths: 0,
             refused: BTreeMap::new(),
             refused_accounts: BTreeMap::new(),
             foreign: Vec::new(),
@@ -106,6 +111,10 @@ impl Steward {
             || self.fault.is_some()
             || !self.released.is_empty()
             || !self.ending(live).is_empty()
+    }
+    /// Whether all that is left is to hear how an order went.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.running.is_some() && self.fault.is_none() && self.deaths < DEATHS_IN_A_ROW
     }
     /// Accounts that serve no live grant any more. They are removed once no process of theirs is left.
     pub(crate) fn ending(&self, live: &[LiveGrant]) -> Vec<Account> {
@@ -249,6 +258,7 @@ impl Steward {
         let is_gone = matches!(self.bus.is_at_it(&order::unit(number)).await, Ok(false));
         if is_gone && !self.is_answered(number) {
             tracing::error!(order = number, "an order was not carried out; trying again");
+            self.deaths = self.deaths.saturating_add(1);
             self.running = None;
         }
     }
@@ -268,6 +278,7 @@ impl Steward {
             self.running = None;
             return Heard::Nothing;
         };
+        self.deaths = 0;
         let steps = self.running.take().map(|running| running.order.steps).unwrap_or_default();
         let (mut failed, mut not_done) = (None, Vec::new());
         for (step, why) in answer.failed {
