@@ -15,7 +15,7 @@ const HARNESS: &str = "stint-e2e";
 pub(crate) fn demo() -> Result<(), TaskError> {
     setup::all()?;
     // Fetching packages of Debian for the hosts leaves the processor to the compiler.
-    let image = thread::spawn(stint_lab::Lab::prepare);
+    let image = thread::spawn(|| stint_lab::Lab::prepare(None));
     let packages = dist::packages(Build::Test)?;
     image.join().unwrap_or_else(|_| Ok(PathBuf::new()))?;
     let mut demo = cargo();
@@ -31,7 +31,7 @@ pub(crate) fn battery(names: &[String], table: bool) -> Result<(), TaskError> {
         return step("the battery's table", battery.arg("--table"));
     }
     setup::all()?;
-    let image = thread::spawn(stint_lab::Lab::prepare);
+    let image = thread::spawn(|| stint_lab::Lab::prepare(None));
     let packages = dist::packages(Build::Test)?;
     image.join().unwrap_or_else(|_| Ok(PathBuf::new()))?;
     step("the battery", tell(battery.args(names), &packages))

@@ -39,6 +39,8 @@ pub struct Options {
     pub catalog: &'static [(&'static str, &'static str)],
     /// Whether the host is armed and confirmed.
     pub armed: bool,
+    /// The host's release of Debian, by its name; none is that of the machine.
+    pub suite: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -50,6 +52,7 @@ impl Default for Options {
             certificate_life: "7d".into(),
             catalog: &[],
             armed: true,
+            suite: None,
         }
     }
 }
@@ -81,7 +84,7 @@ impl Fleet {
 
     /// A fleet of one's own.
     pub fn with(options: &Options) -> Result<Self, E2eError> {
-        let lab = Lab::new()?;
+        let lab = Lab::of(options.suite)?;
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
         let Options { pulse_interval, keep_alive, certificate_life, .. } = options;

@@ -46,9 +46,9 @@ const PACKAGES: &[&str] = &[
     "util-linux",
 ];
 
-/// The release of Debian that this machine runs, by its name. Hosts run the same, since the PAM module is built against
-/// this machine's libc.
-fn suite() -> Result<String, LabError> {
+/// The release of Debian that this machine runs, by its name. Hosts run the same or a later one, since the PAM module is built
+/// against this machine's libc.
+fn own_suite() -> Result<String, LabError> {
     let path = "/etc/os-release";
     let text = fs::read_to_string(path).map_err(LabError::file(path))?;
     let value = |key: &str| {
@@ -64,11 +64,11 @@ fn suite() -> Result<String, LabError> {
     }
 }
 
-/// The image's folder, built first when this recipe has none yet. A lock keeps two builders apart.
-pub(crate) fn ensure() -> Result<PathBuf, LabError> {
+/// The image's folder, built first when this recipe has none yet; of the machine's own release if none is named. A lock keeps two builders apart.
+pub(crate) fn ensure(suite: Option<&str>) -> Result<PathBuf, LabError> {
     let cache = cache_dir();
     fs::create_dir_all(&cache).map_err(LabError::file(&cache))?;
-    let suite = suite()?;
+    let suite = suite.map_or_else(own_suite, |suite| Ok(suite.to_owned()))?;
     let image = cache.join(format!("base-{suite}-{:016x}", recipe_hash()));
     if image.is_dir() {
         return Ok(image);
@@ -134,8 +134,10 @@ fn build(suite: &str, cache: &Path, image: &Path) -> Result<(), LabError> {
     remove_tree(&work)
 }
 
-/// The Debian archives of this machine, as one-line sources. No mirror is named in our code.
+/// The Debian archives of this machine, as one-line sources; of another release than its own, what stands beside its own in the same
+/// archive. No mirror is named in our code.
 fn machine_sources(suite: &str) -> Result<String, LabError> {
+    let own = own_suite()?;
     for refresh in [false, true] {
         if refresh {
             apt(&["update", "-q"])?;
@@ -145,7 +147,7 @@ fn machine_sources(suite: &str) -> Result<String, LabError> {
         command.arg("Created-By: Packages");
         let listed = capture(command)?.check("apt-get indextargets")?;
         let sources: Vec<String> =
-            listed.stdout.lines().filter_map(|line| debian_source(suite, line)).collect();
+            listed.stdout.lines().filter_map(|line| debian_source(&own, suite, line)).collect();
         if !sources.is_empty() {
             return Ok(sources.join("\n") + "\n");
         }
@@ -156,9 +158,15 @@ fn machine_sources(suite: &str) -> Result<String, LabError> {
     })
 }
 
-fn debian_source(suite: &str, line: &str) -> Option<String> {
+fn debian_source(own: &str, suite: &str, line: &str) -> Option<String> {
     let [origin, uri, release, component] = line.split('|').collect::<Vec<_>>().try_into().ok()?;
-    (origin == "Debian" && release.starts_with(suite)).then(|| format!("deb {uri} {release} {component}"))
+    if origin != "Debian" {
+        return None;
+    }
+    // Updates and security fixes of another release may lie elsewhere.
+    let found = if suite == own { release.starts_with(own) } else { release == own };
+    let release = if suite == own { release } else { suite };
+    found.then(|| format!("deb {uri} {release} {component}"))
 }
 
 /// The machine's settings of how to fetch (proxies, date checks), which a mirror may need.
@@ -197,15 +205,30 @@ mod tests {
     fn a_debian_archive_of_the_suite_becomes_a_source() {
         let line = "Debian|http://mirror.example/debian/|bookworm-updates|main";
         assert_eq!(
-            debian_source("bookworm", line).as_deref(),
+            debian_source("bookworm", "bookworm", line).as_deref(),
             Some("deb http://mirror.example/debian/ bookworm-updates main")
         );
     }
 
     #[test]
     fn archives_of_others_and_other_suites_are_left_out() {
-        assert_eq!(debian_source("bookworm", "Else|http://mirror.example/x/|bookworm|main"), None);
-        assert_eq!(debian_source("bookworm", "Debian|http://mirror.example/debian/|trixie|main"), None);
-        assert_eq!(debian_source("bookworm", "nonsense"), None);
+        assert_eq!(
+            debian_source("bookworm", "bookworm", "Else|http://mirror.example/x/|bookworm|main"),
+            None
+        );
+        assert_eq!(
+            debian_source("bookworm", "bookworm", "Debian|http://mirror.example/debian/|trixie|main"),
+            None
+        );
+        assert_eq!(debian_source("bookworm", "bookworm", "nonsense"), None);
+    }
+
+    #[test]
+    fn another_release_is_looked_for_where_the_machine_s_own_is() {
+        let line = "Debian|http://mirror.example/debian/|bookworm|main";
+        let found = debian_source("bookworm", "trixie", line);
+        assert_eq!(found.as_deref(), Some("deb http://mirror.example/debian/ trixie main"));
+        let line = "Debian|http://mirror.example/debian-security/|bookworm-security|main";
+        assert_eq!(debian_source("bookworm", "trixie", line), None);
     }
 }

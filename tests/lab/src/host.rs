@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::lab::{Inner, USERS, hosts_text, ssh_keygen, write};
 use crate::run::{BOUND, Outcome, bounded, capture, step};
-use crate::wait::{poll, until};
+use crate::wait::{gave_up, poll, until};
 use crate::{LabError, ssh};
 
 const BOOT_BOUND: Duration = Duration::from_secs(90);
@@ -320,7 +320,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || gave_up() {
             eprintln!("{}", self.diagnosis());
         }
         if self.lock().is_some()

@@ -42,18 +42,23 @@ pub(crate) struct Inner {
 
 impl Lab {
     /// Gets what the machine lacks (packages, the base image). [`Lab::new`] does it too; calling it early lets it run
-    /// beside other work.
-    pub fn prepare() -> Result<PathBuf, LabError> {
+    /// beside other work. `suite` is a release of Debian by its name; none is that of the machine.
+    pub fn prepare(suite: Option<&str>) -> Result<PathBuf, LabError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
         deps::install()?;
-        base::ensure()
+        base::ensure(suite)
     }
 
     /// Prepares the machine, and makes a switch with the lab's keys.
     pub fn new() -> Result<Self, LabError> {
-        let base = Self::prepare()?;
+        Self::of(None)
+    }
+
+    /// The same with hosts of another release of Debian, not older than the machine's own.
+    pub fn of(suite: Option<&str>) -> Result<Self, LabError> {
+        let base = Self::prepare(suite)?;
         let random = "/proc/sys/kernel/random/uuid";
         let uuid = fs::read_to_string(random).map_err(LabError::file(random))?;
         let id = format!("stint-lab-{}", &uuid[..8]);

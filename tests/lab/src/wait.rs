@@ -1,11 +1,21 @@
 //! Waiting for a condition, with a bound: the only place in the lab and its tests that sleeps.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::LabError;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static GAVE_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread has waited in vain: a test that ends so tells what its hosts say, as one that panics does.
+pub(crate) fn gave_up() -> bool {
+    GAVE_UP.get()
+}
 
 /// Asks `found` until it answers with something, at most for `bound`.
 pub fn poll<T>(what: &str, bound: Duration, mut found: impl FnMut() -> Option<T>) -> Result<T, LabError> {
@@ -16,6 +26,7 @@ pub fn poll<T>(what: &str, bound: Duration, mut found: impl FnMut() -> Option<T>
             return Ok(answer);
         }
         if start.elapsed() >= bound {
+            GAVE_UP.set(true);
             return Err(LabError::Timeout { what: what.to_owned(), seconds: bound.as_secs() });
         }
         std::thread::sleep(pause);
