@@ -1,7 +1,7 @@
 //! Every PAM service by which somebody comes in or becomes somebody: with a grant it passes, without one it is denied, and root passes.
 //! Each is used as people use it; sudo once more with sudo-rs in its place.
 //!
-//! `systemd-run0` is not here: Debian's systemd of this release has no run0.
+//! `systemd-run0` is tried on Debian 13, whose systemd has run0.
 
 use std::time::Duration;
 

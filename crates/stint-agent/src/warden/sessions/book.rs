@@ -178,6 +178,13 @@ impl Session {
         self.kind == SessionKind::Elevation && self.basis.iter().flat_map(|basis| &basis.rules).any(any)
     }
 
+    /// Whether it may have asked PID 1 for something as root: so may a login that is allowed full root, since polkit asks for the same
+    /// right (pkexec, run0) and opens no session of its own.
+    pub(super) fn may_have_asked_pid_1(&self) -> bool {
+        let full = |rule: &SudoRule| rule.is_full_root() && !rule.noexec;
+        self.was_root() || self.basis.iter().flat_map(|basis| &basis.rules).any(full)
+    }
+
     /// What is swept when it ends; `None` if the kernel does not tell whose processes are whose.
     pub(super) fn sweep_target(&self) -> Option<Target> {
         let (login_uid, audit_session) = (self.login_uid?, self.audit?);

@@ -34,6 +34,20 @@ impl<'a> Killable<'a> {
         };
         allowed.then_some(Self(path))
     }
+
+    /// The group of what run0 runs: beside the others, a session of root's, which is nobody's grant unless run0 says whose.
+    pub(super) fn of_run0(path: &'a str) -> Option<Self> {
+        let of_root = path.strip_prefix("/user.slice/user-0.slice/");
+        of_root
+            .filter(|scope| is_unit(scope, "session-", ".scope"))
+            .map(|_| Self(path))
+            .or_else(|| Self::new(path))
+    }
+
+    /// Its path.
+    pub(super) fn path(&self) -> &'a str {
+        self.0
+    }
 }
 
 /// The unit whose group this is, or that it lies in: the last part of the path, but for the groups in our own scopes.
@@ -223,6 +237,21 @@ mod tests {
             "/user.slice/user-1000.slice/session-1.scope/../..",
         ] {
             assert_eq!(Killable::new(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn of_root_s_groups_only_a_session_of_run0_s_is_killed() {
+        assert!(Killable::of_run0("/user.slice/user-0.slice/session-c8.scope").is_some());
+        assert!(Killable::of_run0("/user.slice/user-1000.slice/session-2.scope").is_some());
+        for path in [
+            "/user.slice/user-0.slice",
+            "/user.slice/user-0.slice/user@0.service",
+            "/user.slice/user-0.slice/session-1.scope/x",
+            "/user.slice/user-0.slice/session-..scope/..",
+            "/system.slice/ssh.service",
+        ] {
+            assert_eq!(Killable::of_run0(path), None, "{path}");
         }
     }
 

@@ -63,6 +63,8 @@ pub(super) struct Closing {
     /// How long before its beginning the account's rights began, as far as it is known.
     window: Option<Duration>,
     removed: Vec<String>,
+    /// Units of PID 1 that were ended with it.
+    stopped: Vec<String>,
     /// Left, in words.
     reported: Vec<String>,
     /// logind was told that the account has ended.
@@ -201,6 +203,7 @@ impl Enforcer {
                 .iter()
                 .map(|path| printable(&path.display().to_string()))
                 .collect(),
+            stopped: Vec::new(),
             reported: Vec::new(),
             dismissed: false,
             waited: 0,
@@ -238,6 +241,7 @@ impl Enforcer {
                 whole: None,
                 window: None,
                 removed: Vec::new(),
+                stopped: Vec::new(),
                 reported: Vec::new(),
                 dismissed: false,
                 waited: 0,
@@ -365,8 +369,17 @@ impl Enforcer {
         let mut strokes: Vec<Stroke> = Vec::new();
         for (index, closing) in due.iter().enumerate() {
             for path in self.groups_of(closing) {
-                if let Some(killed) = self.stroke(&path, recorder) {
+                if let Some(killed) = Killable::new(&path).and_then(|group| self.stroke(&group, recorder)) {
                     strokes.push(Stroke { index, path, killed });
+                }
+            }
+        }
+        for (index, closing) in due.iter_mut().enumerate() {
+            for (unit, path) in self.run0_groups(closing).await {
+                let killed = Killable::of_run0(&path).and_then(|group| self.stroke(&group, recorder));
+                if let Some(killed) = killed {
+                    strokes.push(Stroke { index, path, killed });
+                    closing.stopped.push(unit);
                 }
             }
         }
@@ -453,10 +466,10 @@ impl Enforcer {
     }
 
     /// Kills one group. Says how many were in it.
-    fn stroke(&self, path: &str, recorder: &mut dyn Recorder) -> Option<u32> {
-        let group = Killable::new(path)?;
+    fn stroke(&self, group: &Killable<'_>, recorder: &mut dyn Recorder) -> Option<u32> {
+        let path = group.path();
         let members = u32::try_from(self.cgroups.members(path).len()).unwrap_or(u32::MAX);
-        match self.cgroups.kill(&group) {
+        match self.cgroups.kill(group) {
             Ok(()) => Some(members),
             Err(error) => {
                 alarm(recorder, "kill-failed", format!("{path}: {error}"));

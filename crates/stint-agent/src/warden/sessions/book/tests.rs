@@ -224,8 +224,10 @@ fn only_an_elevation_by_full_root_could_have_used_pid_1() {
     let full = [grant(A, "alice", 100, &["sshd"], json!([rule("root", "ALL")]))];
     assert!(session(SessionKind::Elevation, "sudo", "root", &full).was_root());
     assert!(!session(SessionKind::Login, "sshd", "alice", &full).was_root());
+    assert!(session(SessionKind::Login, "sshd", "alice", &full).may_have_asked_pid_1());
     let one = [grant(A, "alice", 100, &[], json!([rule("root", "/bin/id")]))];
     assert!(!session(SessionKind::Elevation, "sudo", "root", &one).was_root());
+    assert!(!session(SessionKind::Login, "sshd", "alice", &one).may_have_asked_pid_1());
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! other, and PID 1 takes away the empty scope. What PID 1 itself started has no audit identity, and PID 1 does not tell who asked: it may
 //! have been the grant, but also an administrator, a package, or another grant that had root at the same time. To stop the service of
 //! somebody else is worse than to leave one that a person is told of. So it is never stopped here, and always reported, with its name.
+//!
+//! But run0 does tell: it gives PID 1 the account that asked (`SUDO_UID`, systemd 256), and a terminal's worth of work runs in it. That is
+//! ended with the grant. Only root could say another account there, and would have what it runs reported instead.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +14,7 @@ use std::time::Duration;
 
 use stint_grant::words::printable;
 
-use super::super::enforcer::Enforcer;
+use super::super::enforcer::{Enforcer, uid_of};
 use super::super::spool::changed_within;
 use super::Closing;
 use super::whole::age_of;
@@ -24,13 +27,9 @@ const MAX_NAMED: usize = 20;
 impl Enforcer {
     /// Transient units that appeared since the first elevation to root of a grant that has ended, in words.
     pub(super) fn started_meanwhile(&self, closing: &Closing) -> Vec<String> {
-        let all = closing.sessions.iter().chain(&closing.past);
-        let Some(oldest) = all.filter(|session| session.was_root()).map(|session| session.started).min()
-        else {
-            return Vec::new();
-        };
-        let since = age_of(oldest, closing.at_ms) + closing.began.elapsed();
+        let Some(since) = since(closing) else { return Vec::new() };
         let mut units = self.transient_since(since);
+        units.retain(|unit| !closing.stopped.contains(unit));
         let more = units.len().saturating_sub(MAX_NAMED);
         units.truncate(MAX_NAMED);
         let mut words: Vec<String> = units
@@ -44,6 +43,28 @@ impl Enforcer {
             words.push(format!("{more} more units of PID 1 of that time"));
         }
         words
+    }
+
+    /// The groups of what run0 runs for the account of a grant that has ended, each with its unit.
+    pub(super) async fn run0_groups(&mut self, closing: &Closing) -> Vec<(String, String)> {
+        let (Some(since), Some(uid)) = (since(closing), uid_of(&closing.user)) else { return Vec::new() };
+        let folder = self.root.join(TRANSIENT);
+        let mut units = self.transient_since(since);
+        units
+            .retain(|unit| fs::read_to_string(folder.join(unit)).is_ok_and(|text| run0_asked_by(&text, uid)));
+        let mut groups = Vec::new();
+        for unit in units {
+            match self.bus.main_pid(&unit).await {
+                // The session that PAM opened for it has a scope of its own.
+                Ok(Some(pid)) => groups.extend(self.proc.cgroup(pid).map(|group| (unit, group))),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "what run0 runs is not known; it is reported");
+                    break;
+                }
+            }
+        }
+        groups
     }
 
     /// What was in it was swept: PID 1 takes it away in a moment.
@@ -67,6 +88,21 @@ impl Enforcer {
         units.sort();
         units
     }
+}
+
+/// How long ago the first session opened that may have asked PID 1 for something.
+fn since(closing: &Closing) -> Option<Duration> {
+    let all = closing.sessions.iter().chain(&closing.past);
+    let oldest = all.filter(|session| session.may_have_asked_pid_1()).map(|session| session.started).min()?;
+    Some(age_of(oldest, closing.at_ms) + closing.began.elapsed())
+}
+
+/// Whether the file of a transient unit is of run0's making, for this account.
+fn run0_asked_by(text: &str, uid: u32) -> bool {
+    let asked = format!("\"SUDO_UID={uid}\"");
+    let of_run0 = text.lines().any(|line| line == "PAMName=systemd-run0");
+    let environment = text.lines().filter_map(|line| line.strip_prefix("Environment="));
+    of_run0 && environment.flat_map(|line| line.split(' ')).any(|word| word == asked)
 }
 
 /// Scopes of sessions and of elevations: their ends are seen to.
@@ -105,5 +141,16 @@ mod tests {
         assert_eq!(found, ["run-r1.timer", "x.service", "y.scope"]);
         fs::remove_dir_all(&folder).unwrap();
         assert!(enforcer.transient_since(Duration::from_mins(1)).is_empty());
+    }
+
+    #[test]
+    fn run0_tells_who_asked_and_other_services_do_not() {
+        let unit = "[Service]\nPAMName=systemd-run0\nEnvironment=\"TERM=dumb\"\n\
+                    Environment=\"SUDO_USER=alice\" \"SUDO_UID=1001\" \"SUDO_GID=1001\"\nExecStart=\n";
+        assert!(run0_asked_by(unit, 1001));
+        assert!(!run0_asked_by(unit, 100));
+        assert!(!run0_asked_by(unit, 10011));
+        assert!(!run0_asked_by(&unit.replace("PAMName=systemd-run0\n", ""), 1001));
+        assert!(!run0_asked_by("[Service]\nPAMName=systemd-run0\nDescription=\"SUDO_UID=1001\"\n", 1001));
     }
 }

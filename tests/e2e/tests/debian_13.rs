@@ -1,0 +1,87 @@
+//! Debian 13 in the host's place: a later systemd, with run0; a later sudo; a later sshd, which serves a login in another program.
+
+use std::time::Duration;
+
+use stint_e2e::{Dropins, E2eError, Fleet, Options, processes_of, unix_now};
+use stint_lab::{Outcome, Session, until};
+
+type Tested = Result<(), E2eError>;
+const BOUND: Duration = Duration::from_secs(40);
+
+fn fleet() -> Result<Fleet, E2eError> {
+    Fleet::with(&Options { suite: Some("trixie"), ..Options::default() })
+}
+
+fn is_denied(what: &str, outcome: &Outcome) {
+    assert!(!outcome.success() && outcome.text().contains("no grant"), "{what}: {outcome}");
+}
+
+/// `run0` at a terminal of alice's, with root's password for polkit. What was shown until `then`.
+fn run0(mut session: Session, then: &str) -> Result<String, E2eError> {
+    session.type_line("run0 sh -c 'echo uid=$(id -u)'")?;
+    session.wait_for("Password:", BOUND)?;
+    session.type_line("root")?;
+    session.wait_for(then, BOUND)?;
+    Ok(session.heard())
+}
+
+#[test]
+fn a_grant_lets_in_runs_its_commands_and_ends_with_all_its_processes() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    assert_eq!(host.sh(". /etc/os-release; echo $VERSION_ID")?.stdout, "13\n");
+    is_denied("a login without a grant", &host.ssh("alice", "true")?);
+    let id = fleet.grant("nginx-restart", "20s")?;
+    let end = fleet.end_of(&id)?;
+    let mut session = host.ssh_session("alice")?;
+    session.wait_for("stint: access until", BOUND)?;
+    session.type_line("sudo -n systemctl restart nginx.service && echo rest''arted")?;
+    session.wait_for("restarted", BOUND)?;
+    assert!(!host.ssh("alice", "sudo -n id")?.success());
+    session.type_line("setsid sh -c 'trap \"\" TERM HUP INT; sleep 600 & sleep 600' & echo start''ed")?;
+    session.wait_for("started", BOUND)?;
+
+    session.wait_closed(BOUND)?;
+    assert!(unix_now() >= end - 1.0, "{} s too early", end - unix_now());
+    until("alice's processes to be gone", BOUND, || {
+        processes_of(host, "alice").is_ok_and(|list| list.is_empty())
+    })?;
+    until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|d| d.0.is_empty()))?;
+    let after = host.ssh("alice", "true")?;
+    assert!(!after.success() && after.text().contains("ended at"), "{after}");
+    Ok(())
+}
+
+#[test]
+fn what_run0_and_sudo_run_as_root_dies_with_the_grant() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    let id = fleet.grant("everywhere", "10m")?;
+    assert!(run0(host.ssh_session("alice")?, "uid=0")?.contains("uid=0"));
+    for (how, marker) in [("run0", "sleep 7001"), ("sudo -n", "sleep 7002"), ("sudo -n -i", "sleep 7003")] {
+        let mut session = host.ssh_session("alice")?;
+        session.type_line(&format!("{how} sh -c 'trap \"\" TERM HUP; {marker}; true'"))?;
+        if how == "run0" {
+            session.wait_for("Password:", BOUND)?;
+            session.type_line("root")?;
+        }
+        until(marker, BOUND, || host.sh(&format!("pgrep -xf '{marker}'")).is_ok_and(|said| said.success()))?;
+        std::mem::forget(session);
+    }
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough"])?;
+    for marker in ["sleep 7001", "sleep 7002", "sleep 7003"] {
+        until(&format!("{marker} to be gone"), BOUND, || {
+            host.sh(&format!("! pgrep -xf '{marker}'")).is_ok_and(|said| said.success())
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn run0_with_root_s_password_is_denied_to_who_may_log_in_only() -> Tested {
+    let fleet = fleet()?;
+    fleet.grant("web-login", "10m")?;
+    let heard = run0(fleet.host.ssh_session("alice")?, "denied")?;
+    assert!(!heard.contains("uid=0"), "{heard}");
+    Ok(())
+}
