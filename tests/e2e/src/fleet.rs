@@ -84,7 +84,7 @@ impl Fleet {
 
     /// A fleet of one's own.
     pub fn with(options: &Options) -> Result<Self, E2eError> {
-        let lab = Lab::of(options.suite)?;
+        let lab = options.suite.map_or_else(Lab::new, |suite| Lab::of(Some(suite)))?;
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
         let Options { pulse_interval, keep_alive, certificate_life, .. } = options;

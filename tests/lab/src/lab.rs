@@ -51,9 +51,10 @@ impl Lab {
         base::ensure(suite)
     }
 
-    /// Prepares the machine, and makes a switch with the lab's keys.
+    /// Prepares the machine, and makes a switch with the lab's keys. Hosts are of the machine's own release of Debian, or of the one
+    /// that `STINT_LAB_SUITE` names.
     pub fn new() -> Result<Self, LabError> {
-        Self::of(None)
+        Self::of(std::env::var("STINT_LAB_SUITE").ok().as_deref())
     }
 
     /// The same with hosts of another release of Debian, not older than the machine's own.
