@@ -36,6 +36,27 @@ pub struct GrantView {
     pub effect: Effect,
     /// What each host says was left when the grant had ended.
     pub receipts: Vec<ReceiptView>,
+    /// Whether it is sealed: active means that its codes are good, and it permits nothing until one opens it on its host.
+    #[serde(default)]
+    pub sealed: bool,
+    /// When codes opened it, as its host says, oldest first.
+    #[serde(default)]
+    pub openings: Vec<OpeningView>,
+}
+
+/// A window of a sealed grant that a break-glass code opened.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct OpeningView {
+    /// The host.
+    pub host: String,
+    /// The first characters of the code.
+    pub code: String,
+    /// What whoever used it gave as the reason; any text.
+    pub reason: String,
+    /// When, by the host (unix seconds).
+    pub at: i64,
+    /// Until when (unix seconds).
+    pub until: i64,
 }
 
 /// What a host says was left when a grant had ended, in short; all of it stands in the host's journal.

@@ -19,13 +19,32 @@ pub struct NewRequest {
     pub window: Option<u64>,
     /// The earliest start (unix seconds); now if not given.
     pub not_before: Option<i64>,
-    /// `routine` (the default) or `incident`.
+    /// `routine` (the default) or `incident`; `break_glass` with codes.
     pub class: Option<String>,
     /// SSH key fingerprints that a login must use; any if empty.
     pub credentials: Vec<String>,
     /// SSH public keys (`TYPE BASE64`) that let into the account which the entitlement makes; empty if it makes none.
     #[serde(default)]
     pub keys: Vec<String>,
+    /// Verifiers of break-glass codes, for an entitlement that is sealed with them; the codes themselves stay with the requester.
+    #[serde(default)]
+    pub codes: Vec<NewCode>,
+}
+
+/// The verifier of a break-glass code: Argon2id with one lane and 32 bytes, over what names fleet, host, account and code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCode {
+    /// The first four characters of the code, which are no secret.
+    pub id: String,
+    /// The salt: 16 bytes, hexadecimal.
+    pub salt: String,
+    /// The hash, hexadecimal.
+    pub hash: String,
+    /// The memory of the hash (KiB).
+    pub memory_kib: u32,
+    /// The passes over it.
+    pub passes: u32,
 }
 
 /// `GET /v1/requests/{id}`: a request. The query `?wait_version=N` answers when `version` is above N, or after 25 s.

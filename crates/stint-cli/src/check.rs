@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use stint_api::requests::{NewRequest, RequestView};
+use stint_grant::codes::CodePlace;
 use stint_grant::ids::{Fingerprint, FleetName, HostName};
 use stint_grant::terms::{CheckedTerms, Class};
 
@@ -55,6 +56,14 @@ pub(crate) fn answer(
     wrong.compare_sets("credentials", &asked.credentials, terms.credentials.iter().map(Fingerprint::as_str));
     let account = terms.rights.account.iter();
     wrong.compare_sets("SSH keys", &asked.keys, account.flat_map(|a| &a.keys).map(String::as_str));
+    let found = terms.codes.iter().map(|code| {
+        format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes)
+    });
+    let made = asked.codes.iter().map(|code| {
+        format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes)
+    });
+    let (made, found): (Vec<String>, Vec<String>) = (made.collect(), found.collect());
+    wrong.compare_sets("codes", &made, found.iter().map(String::as_str));
     match asked.not_before {
         Some(from) => wrong.compare("earliest start", &from.to_string(), &terms.not_before.0.to_string()),
         None if terms.not_before.0 > now.saturating_add(CLOCK_DIFFERENCE) => {
@@ -64,6 +73,16 @@ pub(crate) fn answer(
     }
     wrong.into_outcome("the terms that the broker made are not what was asked for")?;
     Ok(terms)
+}
+
+/// Checks that the terms are for where the codes are good.
+pub(crate) fn place(place: Option<&CodePlace>, terms: &CheckedTerms) -> Outcome {
+    let mut wrong = Differences::default();
+    if let Some(place) = place {
+        wrong.compare("fleet", place.fleet.as_str(), terms.fleet.as_str());
+        wrong.compare("account", place.user.as_str(), terms.user.as_str());
+    }
+    wrong.into_outcome("the terms that the broker made are not for what the codes are good for")
 }
 
 /// A class as it is written.
@@ -126,6 +145,7 @@ mod tests {
             class: Some("routine".into()),
             credentials: vec![],
             keys: vec![],
+            codes: vec![],
         }
     }
 

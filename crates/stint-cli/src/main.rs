@@ -6,6 +6,7 @@
 mod agent;
 mod args;
 mod check;
+mod codes;
 mod commands;
 mod duration;
 mod exit;

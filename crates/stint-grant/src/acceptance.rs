@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::bundle::{Grant, HostIdentity};
 use crate::dsse::Verified;
-use crate::host_config::Ceiling;
+use crate::host_config::{BreakGlass, Ceiling, NO_CODES};
 use crate::ids::{FleetName, GroupName, Principal, Sha256Hex, UserName};
 use crate::record::RecordLevel;
 use crate::review::{ReviewDecision, SignedReview, VerifiedReview};
@@ -52,6 +52,17 @@ pub enum Refusal {
     #[error("its window of {found} exceeds this host's ceiling of {ceiling}")]
     TooLong {
         /// The whole window.
+        found: Seconds,
+        /// What `host.toml` allows.
+        ceiling: Seconds,
+    },
+    /// Sealed, and the host takes no codes.
+    #[error("{NO_CODES}")]
+    NoCodes,
+    /// Its codes are good for longer than the host allows.
+    #[error("its codes are good for {found}, this host's ceiling allows {ceiling}")]
+    CodesTooOld {
+        /// The whole time.
         found: Seconds,
         /// What `host.toml` allows.
         ceiling: Seconds,
@@ -189,8 +200,27 @@ impl Judge<'_> {
             return Err(Refusal::Window);
         }
         let length = grant.until.since(grant.from);
+        if terms.is_sealed() {
+            return self.check_sealed(terms, length);
+        }
         if length > self.ceiling.max_window {
             return Err(Refusal::TooLong { found: length, ceiling: self.ceiling.max_window });
+        }
+        Ok(())
+    }
+
+    /// Its window begins when a code opens it; until then it stands, and permits nothing.
+    fn check_sealed(&self, terms: &CheckedTerms, age: Seconds) -> Result<(), Refusal> {
+        let BreakGlass { codes, max_window, max_age, .. } = self.ceiling.break_glass;
+        let longest = max_window.min(self.ceiling.max_window);
+        if !codes {
+            return Err(Refusal::NoCodes);
+        }
+        if terms.max_window > longest {
+            return Err(Refusal::TooLong { found: terms.max_window, ceiling: longest });
+        }
+        if age > max_age {
+            return Err(Refusal::CodesTooOld { found: age, ceiling: max_age });
         }
         Ok(())
     }
@@ -289,6 +319,9 @@ impl Judge<'_> {
             }
         });
         let account = rights.account.iter().map(|_| needed.account);
+        // What a code opens is nobody's to look at first: nothing of it comes without a review, whatever is free otherwise.
+        let sealed = terms.is_sealed().then_some(self.ceiling.break_glass.reviews);
+        let login = login.chain(sealed);
         login.chain(sudo).chain(groups).chain(account).max().unwrap_or(0)
     }
 }

@@ -109,13 +109,16 @@ document! {
     }
 }
 impl Grant {
-    /// Whether its window is within its terms: begun in time to be claimed, and no longer than window and extensions together.
+    /// Whether its window is within its terms: begun in time to be claimed, and no longer than window and extensions together. Of a sealed
+    /// grant this is the time in which its codes are good: until `claim_by` at the latest.
     pub fn is_within(&self, terms: &CheckedTerms) -> bool {
         let longest = terms.max_window.0.saturating_add(terms.max_extension.0);
-        self.from >= terms.not_before
-            && self.from <= terms.claim_by
-            && self.until > self.from
-            && self.until.since(self.from).0 <= longest
+        let length = if terms.is_sealed() {
+            self.until <= terms.claim_by
+        } else {
+            self.until.since(self.from).0 <= longest
+        };
+        self.from >= terms.not_before && self.from <= terms.claim_by && self.until > self.from && length
     }
 }
 
@@ -222,11 +225,25 @@ pub enum BundleError {
     Shard(String),
 }
 
-/// Verifies a head for this host at this time. `seen` is the newest bundle that the host has taken.
+/// Verifies a head for this host at this time, and refuses one that is over.
+pub fn open_head(
+    envelope: &[u8],
+    root: &Verified<Root>,
+    me: &HostIdentity,
+    seen: Option<&Seen>,
+    now: UnixTime,
+) -> Result<Verified<Head>, BundleError> {
+    let head = open_head_that_may_be_over(envelope, root, me, seen, now)?;
+    head.check_time(now)?;
+    Ok(head)
+}
+
+/// Verifies a head for this host at this time, but for its end: sealed grants outlive it. `seen` is the newest bundle that the host has
+/// taken.
 ///
 /// The checks stand in the order of what they stop: vouched for by a root that ended, forged, another fleet's, another host's,
-/// another epoch's, rolled back or equivocated, ended.
-pub fn open_head(
+/// another epoch's, rolled back or equivocated.
+pub fn open_head_that_may_be_over(
     envelope: &[u8],
     root: &Verified<Root>,
     me: &HostIdentity,
@@ -256,10 +273,14 @@ pub fn open_head(
             return Err(BundleError::Equivocation(head.version));
         }
     }
-    if now > head.expires_at {
-        return Err(BundleError::Expired(head.expires_at));
-    }
     Ok(head)
+}
+
+impl Head {
+    /// Refuses a head that is over.
+    pub fn check_time(&self, now: UnixTime) -> Result<(), BundleError> {
+        if now > self.expires_at { Err(BundleError::Expired(self.expires_at)) } else { Ok(()) }
+    }
 }
 
 /// A shard that a verified head commits to.

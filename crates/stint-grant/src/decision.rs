@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::bundle::{Ending, EndingKind, Grant, Lock, LockTarget};
 use crate::gate::{Account, OpenGate};
-use crate::host_config::HostConfig;
+use crate::host_config::{HostConfig, NO_CODES};
 use crate::ids::{Fingerprint, GrantId, Principal};
 use crate::rights::Rights;
 use crate::terms::CheckedTerms;
@@ -133,6 +133,11 @@ pub enum Denial {
         /// How old it may be.
         limit: Seconds,
     },
+    /// Nothing but a break-glass code opens the grant, and none has.
+    Sealed {
+        /// Which.
+        grant: GrantId,
+    },
     /// A lock.
     Locked {
         /// The lock's own reason.
@@ -172,6 +177,7 @@ pub fn decide(gate: &OpenGate, config: &HostConfig, question: &Question<'_>) -> 
     }
     let mut grants = Vec::new();
     let mut denial = last_ending(account).unwrap_or(Denial::NoGrant);
+    let over = gate.over();
     let repeated = repeated(account);
     for grant in &account.shard.grants {
         if repeated.contains(&&grant.id) {
@@ -184,7 +190,12 @@ pub fn decide(gate: &OpenGate, config: &HostConfig, question: &Question<'_>) -> 
             Err(cause) => denial = denial.max(cause),
         }
     }
-    if grants.is_empty() { Verdict::Deny(denial) } else { Verdict::Allow(Permit { grants, now: gate.now }) }
+    if !grants.is_empty() {
+        return Verdict::Allow(Permit { grants, now: gate.now });
+    }
+    // The way in that is left is told, if there is one.
+    let sealed_or_locked = matches!(denial, Denial::Sealed { .. } | Denial::Locked { .. });
+    Verdict::Deny(over.filter(|_| !sealed_or_locked).map_or(denial, |over| Denial::Gate(over.to_string())))
 }
 
 fn judge(
@@ -229,6 +240,13 @@ fn judge(
     if gate.now >= grant.until {
         return Err(Denial::Ended { grant: id(), how: How::Expired, at: grant.until });
     }
+    let is_sealed = terms.is_sealed();
+    if let Some(over) = gate.over().filter(|_| !is_sealed) {
+        return Err(Denial::Refused { grant: id(), cause: over.to_string() });
+    }
+    if is_sealed && !config.ceiling.break_glass.codes {
+        return Err(Denial::Refused { grant: id(), cause: NO_CODES.to_owned() });
+    }
     covers(&terms.rights, grant, question)?;
     let named = |keys: &[Fingerprint]| keys.iter().any(|k| terms.credentials.contains(k));
     // sshd tells the keys in the session phase, so not to know them is no denial yet; no other login has any.
@@ -239,16 +257,22 @@ fn judge(
     if !terms.credentials.is_empty() && known.is_some_and(|keys| !named(keys)) {
         return Err(Denial::Credential { grant: id() });
     }
-    let limit = terms.max_staleness.min(config.limits.staleness);
-    let age = gate.pulse.age(gate.now);
-    if age > limit {
-        return Err(Denial::Stale { age, limit });
-    }
+    let until = if is_sealed {
+        let opening = gate.opened.iter().find(|opening| opening.is_within(grant, &terms, &config.ceiling));
+        opening.ok_or_else(|| Denial::Sealed { grant: id() })?.until
+    } else {
+        let limit = terms.max_staleness.min(config.limits.staleness);
+        let age = gate.pulse.age(gate.now);
+        if age > limit {
+            return Err(Denial::Stale { age, limit });
+        }
+        grant.until
+    };
     Ok(PermittingGrant {
         id: id(),
         entitlement: terms.entitlement.to_string(),
         principal: terms.principal.clone(),
-        until: grant.until,
+        until,
     })
 }
 

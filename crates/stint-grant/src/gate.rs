@@ -4,12 +4,14 @@
 //! the grants that ended. A generation folder `gen-N` holds `root.json`, `head.json` and one file for each account under `users/`.
 //! `current` is replaced by rename; a generation is complete before `current` names it.
 
-use crate::bundle::{self, BundleError, Head, HostIdentity, Pulse, PulseError, VerifiedShard};
+use crate::bundle::{self, BundleError, Grant, Head, HostIdentity, Pulse, PulseError, VerifiedShard};
 use crate::dsse::Verified;
+use crate::host_config::Ceiling;
 use crate::ids::{GrantId, HostName, Sha256Hex, UserName};
 use crate::keys::PublicKey;
 use crate::root::{self, Root, RootError};
 use crate::strict::document;
+use crate::terms::CheckedTerms;
 use crate::time::{ClockFault, ClockReading, Floor, UnixTime};
 use crate::tree::Proof;
 use crate::words::printable;
@@ -46,6 +48,42 @@ document! {
         pub floor: Floor,
         /// Grants in the generation that ended since it was written.
         pub ended: Vec<GrantId>,
+        /// Sealed grants that a break-glass code has opened.
+        pub opened: Vec<Opening>,
+    }
+}
+document! {
+    /// The window of a sealed grant that a code has opened. Only the warden says so: no document that the broker signs has it.
+    pub struct Opening {
+        /// Which grant.
+        pub grant: GrantId,
+        /// Since when.
+        pub from: UnixTime,
+        /// Until when.
+        pub until: UnixTime,
+        /// In which boot. It is over with that boot: until the next signed time the next one has the wall clock only, which could be set
+        /// back.
+        pub boot_id: String,
+        /// `CLOCK_BOOTTIME` in milliseconds at which it is over, however the wall clock was set.
+        pub ends_ms: u64,
+    }
+}
+
+impl Opening {
+    /// Whether it lasts.
+    pub fn is_open(&self, now: UnixTime, reading: &ClockReading) -> bool {
+        self.from <= now
+            && now < self.until
+            && self.boot_id == reading.boot_id
+            && reading.boottime_ms < self.ends_ms
+    }
+    /// Whether it is no longer than the terms and the host's own ceiling allow, and within the time in which the grant's codes are good.
+    pub(crate) fn is_within(&self, grant: &Grant, terms: &CheckedTerms, ceiling: &Ceiling) -> bool {
+        let longest = terms.max_window.min(ceiling.break_glass.max_window);
+        self.grant == grant.id
+            && self.from >= grant.from
+            && self.until <= grant.until
+            && self.until.since(self.from) <= longest
     }
 }
 document! {
@@ -140,6 +178,8 @@ pub struct OpenGate {
     pub(crate) pulse: Verified<Pulse>,
     pub(crate) account: Option<Account>,
     pub(crate) ended: Vec<GrantId>,
+    /// Those that last now.
+    pub(crate) opened: Vec<Opening>,
     pub(crate) now: UnixTime,
 }
 
@@ -176,19 +216,35 @@ impl OpenGate {
         let root: Verified<Root> = root::open_pinned(files.root, &current.root)?;
         root.check_time(now)?;
         let me = HostIdentity { host: current.host.clone(), key: current.host_key.clone() };
-        let head = bundle::open_head(files.head, &root, &me, None, now)?;
+        let head = bundle::open_head_that_may_be_over(files.head, &root, &me, None, now)?;
         if *head.digest() != current.head {
             return Err(GateFault::Torn("head.json is not the one that `current` names"));
         }
         let pulse = bundle::open_pulse(current.pulse.as_bytes(), &root, &head)?;
         pulse.check_time(now)?;
         let account = files.user.map(|bytes| open_account(&head, bytes, user)).transpose()?;
-        Ok(Self { head, pulse, account, ended: current.ended.clone(), now })
+        // What is sealed is for the time in which no new bundle comes. Nobody else gets anywhere with one that is over.
+        if !account.as_ref().is_some_and(Account::has_sealed) {
+            head.check_time(now)?;
+        }
+        let opened = current.opened.iter().filter(|opening| opening.is_open(now, reading)).cloned().collect();
+        Ok(Self { head, pulse, account, ended: current.ended.clone(), opened, now })
+    }
+
+    /// Why only sealed grants count: the bundle is over.
+    pub(crate) fn over(&self) -> Option<BundleError> {
+        self.head.check_time(self.now).err()
     }
 
     /// What time it was when the gate was opened, by the rule of [`crate::time`].
     pub fn now(&self) -> UnixTime {
         self.now
+    }
+}
+
+impl Account {
+    fn has_sealed(&self) -> bool {
+        self.shard.grants.iter().any(|grant| CheckedTerms::parse(&grant.terms).is_ok_and(|terms| terms.is_sealed()))
     }
 }
 

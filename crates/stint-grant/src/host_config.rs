@@ -85,6 +85,8 @@ pub struct Ceiling {
     pub record: RecordLevel,
     /// How many signed reviews each kind of right needs.
     pub reviews: ReviewsNeeded,
+    /// Whether grants may be sealed with break-glass codes.
+    pub break_glass: BreakGlass,
     /// Accounts that no grant may be for, nor run commands as.
     pub forbidden_accounts: Vec<UserName>,
     /// If it is written, the only groups that a grant may give.
@@ -96,6 +98,25 @@ pub struct Ceiling {
     /// Exact logins and commands that need no review.
     pub unreviewed: Vec<Unreviewed>,
 }
+
+/// Grants that are sealed: a one-time code opens them on this host, with the broker gone and with news of any age.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BreakGlass {
+    /// Whether any is taken on this host.
+    pub codes: bool,
+    /// The longest window that a code may open.
+    #[serde(deserialize_with = "duration")]
+    pub max_window: Seconds,
+    /// How long before its end a grant may be sealed: so old may a code be, and so long may a revocation not have reached this host.
+    #[serde(deserialize_with = "duration")]
+    pub max_age: Seconds,
+    /// The fewest signed reviews, whatever the rights need by themselves.
+    pub reviews: u32,
+}
+
+/// What a host that takes no codes says of a sealed grant.
+pub const NO_CODES: &str = "it is sealed with break-glass codes, and this host's ceiling allows none";
 
 /// Accounts that exist for a window only.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -166,12 +187,18 @@ impl Default for Ceiling {
             full_root: false,
             record: RecordLevel::None,
             reviews: ReviewsNeeded::default(),
+            break_glass: BreakGlass::default(),
             forbidden_accounts: Vec::new(),
             allowed_groups: None,
             forbidden_groups: Vec::new(),
             accounts: Accounts::default(),
             unreviewed: Vec::new(),
         }
+    }
+}
+impl Default for BreakGlass {
+    fn default() -> Self {
+        Self { codes: false, max_window: Seconds(3600), max_age: Seconds(90 * 24 * 3600), reviews: 1 }
     }
 }
 impl Default for Accounts {

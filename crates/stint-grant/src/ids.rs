@@ -122,6 +122,20 @@ name!(
         .is_some_and(|b| b.len() == 43 && b.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/')))
 );
 
+name!(
+    /// A break-glass code of a grant: its first characters, which are no secret.
+    CodeId, "code id", "4 of 0-9 and A-Z without I, L, O and U", |s| s.len() == 4
+        && s.bytes().all(|b| crate::codes::ALPHABET.contains(&b))
+);
+name!(
+    /// The salt of a code's hash.
+    CodeSalt, "salt", "32 lowercase hexadecimal digits", |s| hex(s, 32)
+);
+name!(
+    /// The hash of a code.
+    CodeHash, "code hash", "64 lowercase hexadecimal digits", |s| hex(s, 64)
+);
+
 impl Sha256Hex {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {

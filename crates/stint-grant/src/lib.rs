@@ -11,6 +11,7 @@
 #[cfg(feature = "reviews")]
 pub mod acceptance;
 pub mod bundle;
+pub mod codes;
 pub mod decision;
 pub mod dsse;
 pub mod gate;

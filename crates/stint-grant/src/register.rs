@@ -1,10 +1,11 @@
 //! What the module tells the warden over the host's own sockets.
 //!
 //! A decision goes as one datagram to [`DECISIONS_SOCKET`] and is not answered. A session is registered over [`WARDEN_SOCKET`]: one
-//! line of JSON, answered by one line.
+//! line of JSON, answered by one line. So is a break-glass code that somebody typed.
 
 use serde::Serialize;
 
+use crate::codes::Code;
 use crate::ids::GrantId;
 use crate::strict::{self, document};
 use crate::time::UnixTime;
@@ -13,6 +14,10 @@ use crate::time::UnixTime;
 pub const WARDEN_SOCKET: &str = "/run/stint/warden.sock";
 /// Where decisions are told (datagrams, root only).
 pub const DECISIONS_SOCKET: &str = "/run/stint/decisions.sock";
+/// How long whoever typed a code waits for the warden, in milliseconds: it hashes slowly, on purpose, and makes its use durable first.
+pub const CODE_TIMEOUT_MS: u32 = 20_000;
+/// The most characters of the reason that is given with a code.
+pub const MAX_REASON: usize = 200;
 /// The largest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -81,9 +86,28 @@ pub enum SessionKind {
 strict::word!(SessionKind { Login = "login", Elevation = "elevation" });
 
 document! {
+    /// A break-glass code that an account's user typed, to open a sealed grant.
+    pub struct UseCode {
+        /// The message's format.
+        pub format: u32,
+        /// The PAM service.
+        pub service: String,
+        /// The account that was denied.
+        pub user: String,
+        /// The remote address or name, if told.
+        pub origin: Option<String>,
+        /// The terminal, if there is one.
+        pub tty: Option<String>,
+        /// The code.
+        pub code: Code,
+        /// Why, in the user's words.
+        pub reason: String,
+    }
+}
+document! {
     /// The warden's answer.
     pub struct RegisterAnswer {
-        /// Whether the session may go on.
+        /// Whether the session may go on, or the grant is open.
         pub ok: bool,
         /// The cause if not; else a line for the user, or empty.
         pub message: String,

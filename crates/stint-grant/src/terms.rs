@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::codes::{CodeVerifier, MAX_CODES};
 use crate::ids::{
     EntitlementName, Fingerprint, FleetName, GrantId, HostName, Principal, Sha256Hex, UserName,
 };
@@ -20,6 +21,9 @@ pub const MAX_TERMS_BYTES: usize = 64 * 1024;
 
 /// The shortest idle limit. The kernel notes the use of a terminal to within 8 seconds.
 pub const MIN_IDLE: Seconds = Seconds(10);
+
+/// How long codes may be good at the most.
+pub const LONGEST_SEALED: Seconds = Seconds(366 * 24 * 3600);
 
 /// The last end that a window may have: 9999-12-30 00:00:00 UTC. Later ones cannot be written as a date (sudo's NOTAFTER).
 const LAST_END: UnixTime = UnixTime(253_402_128_000);
@@ -67,6 +71,9 @@ document! {
         pub idle_limit: Option<Seconds>,
         /// The first time that its last login closes, the right is over on that host, with time left or not.
         pub end_on_logout: bool,
+        /// If there are any, the right is sealed: it permits nothing until one of these codes opens it on its one host, each of them once,
+        /// for `max_window` and until `claim_by` at the latest. Then the age of the news does not count.
+        pub codes: Vec<CodeVerifier>,
     }
 }
 
@@ -78,7 +85,7 @@ pub enum Class {
     Routine,
     /// Work on an incident.
     Incident,
-    /// Without prior approval; review is owed afterwards.
+    /// Sealed: opened on the host by a code, without anybody's word at that time; to be looked at afterwards.
     BreakGlass,
 }
 strict::word!(Class { Routine = "routine", Incident = "incident", BreakGlass = "break_glass" });
@@ -116,6 +123,9 @@ pub enum TermsError {
         "terms: the right cannot end with the logout, since it allows no login by sshd or at the console"
     )]
     Logout,
+    /// Break-glass codes that do not hold together with the rest.
+    #[error("terms: {0}")]
+    Codes(&'static str),
     /// A window of no length, one that cannot be claimed, or one that may end outside the calendar.
     #[error(
         "terms: the window has no length, must be claimed before it may begin, or lies outside the years 1970 to 9999"
@@ -198,6 +208,35 @@ impl Terms {
         if self.end_on_logout && !self.rights.login.as_ref().is_some_and(logs_in) {
             return Err(TermsError::Logout);
         }
-        Ok(())
+        self.mistake_in_codes().map_or(Ok(()), |mistake| Err(TermsError::Codes(mistake)))
+    }
+
+    /// Whether it permits nothing until a break-glass code opens it.
+    pub fn is_sealed(&self) -> bool {
+        !self.codes.is_empty()
+    }
+
+    fn mistake_in_codes(&self) -> Option<&'static str> {
+        if self.is_sealed() != (self.class == Class::BreakGlass) {
+            return Some("class break_glass goes with codes, and codes with class break_glass");
+        }
+        if !self.is_sealed() {
+            return None;
+        }
+        let mut ids: Vec<_> = self.codes.iter().map(|code| &code.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let rules = [
+            (self.codes.len() > MAX_CODES, "at most 16 codes"),
+            (ids.len() != self.codes.len(), "two codes have the same id"),
+            // A code that two hosts know could be used twice.
+            (self.hosts.len() != 1, "codes are for exactly one host"),
+            (self.max_extension.0 != 0, "a window that a code opens cannot be extended"),
+            (self.end_on_logout, "a window that a code opens does not end with the logout"),
+            (self.rights.account.is_some(), "codes are for an account that stands"),
+            (self.claim_by.since(self.not_before) > LONGEST_SEALED, "codes are good for a year at most"),
+        ];
+        let broken = rules.iter().find(|(broken, _)| *broken).map(|(_, rule)| *rule);
+        broken.or_else(|| self.codes.iter().find_map(CodeVerifier::mistake))
     }
 }

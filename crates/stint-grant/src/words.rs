@@ -45,6 +45,7 @@ impl Denial {
             Self::Origin { .. } => "origin",
             Self::Credential { .. } => "credential",
             Self::Stale { .. } => "stale",
+            Self::Sealed { .. } => "sealed",
             Self::Locked { .. } => "locked",
             Self::Gate(_) => "gate",
         }
@@ -94,6 +95,11 @@ impl std::fmt::Display for Denial {
             Self::Stale { age, limit } => write!(
                 f,
                 "this host last heard from its broker {age} ago, more than the {limit} that are allowed. Its administrator must restore the connection"
+            ),
+            Self::Sealed { grant } => write!(
+                f,
+                "your grant {grant} is sealed: a break-glass code opens it. You are asked for one where you can answer: \
+                 ssh -o PreferredAuthentications=keyboard-interactive, with your password first"
             ),
             Self::Locked { reason, lock } => {
                 write!(f, "locked: {} (lock {lock}). Ask your security team", shown(reason))

@@ -8,12 +8,21 @@ use crate::host::Host;
 use crate::line::Line;
 use crate::pam::{Answer, Pam};
 use crate::settings::Settings;
-use crate::tell;
+use crate::{glass, tell};
 
 /// Decides.
 pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer {
     let settings = Settings::load(pam, host, line.break_glass);
-    match decide(host, &settings, call) {
+    let decided = match decide(host, &settings, call) {
+        Err((about, cause)) => match glass::offer(pam, host, call, &about, &cause) {
+            // The warden's yes is no decision: the gate is asked again.
+            Some(Ok(())) => decide(host, &settings, call),
+            Some(Err(refused)) => Err((about, refused)),
+            None => Err((about, cause)),
+        },
+        decided => decided,
+    };
+    match decided {
         Ok(Decided::NotOurs) => Answer::NotOurs,
         Ok(Decided::BreakGlass(account)) => {
             tell::note_break_glass(pam, host, call, &account);

@@ -54,6 +54,10 @@ impl Cause {
             ),
         }
     }
+    /// A break-glass code opened nothing.
+    pub fn code(why: &str) -> Self {
+        Self { code: "code", grants: Vec::new(), words: why.to_owned() }
+    }
     /// The warden refused.
     pub fn warden(message: String) -> Self {
         Self { code: "refused-by-warden", grants: Vec::new(), words: message }
@@ -68,7 +72,8 @@ impl From<Denial> for Cause {
             | Denial::NotYet { grant, .. }
             | Denial::NotCovered { grant, .. }
             | Denial::Origin { grant, .. }
-            | Denial::Credential { grant } => Some(grant.clone()),
+            | Denial::Credential { grant }
+            | Denial::Sealed { grant } => Some(grant.clone()),
             Denial::NoGrant | Denial::Stale { .. } | Denial::Locked { .. } | Denial::Gate(_) => None,
         };
         Self { code: denial.code(), grants: grant.into_iter().collect(), words: denial.to_string() }

@@ -12,9 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pam_sys::raw::{pam_get_item, pam_getenv, pam_set_data};
 use pam_sys::types::{PamFlag, PamHandle, PamItemType, PamMessageStyle, PamReturnCode};
+use zeroize::Zeroizing;
 
 use crate::line::{self, Phase};
-use crate::pam::{Answer, Item, Level, Pam, Style};
+use crate::pam::{Answer, Echo, Item, Level, Pam, Style};
 use crate::rescue;
 
 // What pam-sys lacks, from Linux-PAM's security/pam_ext.h.
@@ -191,6 +192,22 @@ impl Pam for Handle {
         }
     }
 
+    fn ask(&self, echo: Echo, prompt: &str) -> Option<Zeroizing<String>> {
+        let style = match echo {
+            Echo::On => PamMessageStyle::PROMPT_ECHO_ON,
+            Echo::Off => PamMessageStyle::PROMPT_ECHO_OFF,
+        };
+        let prompt = c_string(prompt);
+        let mut response: *mut c_char = std::ptr::null_mut();
+        // SAFETY: the handle is live, format and argument are C strings, and `response` is ours to be written to.
+        let code = unsafe {
+            pam_prompt(self.pamh, style as c_int, &raw mut response, c"%s".as_ptr(), prompt.as_ptr())
+        };
+        // SAFETY: what libpam wrote is null, or a C string that malloc made and that is ours from here on.
+        let answer = unsafe { taken(response) };
+        answer.filter(|answer| code == PamReturnCode::SUCCESS as c_int && !answer.is_empty())
+    }
+
     fn log(&self, level: Level, text: &str) {
         let priority = match level {
             Level::Alert => libc::LOG_ALERT,
@@ -228,6 +245,26 @@ extern "C" fn free_text(_: *mut PamHandle, data: *mut c_void, _: c_int) {
 fn c_string(text: &str) -> CString {
     let part = text.split('\0').next().unwrap_or_default();
     CString::new(part).unwrap_or_default()
+}
+
+/// Takes an answer: copies it, wipes it, and frees it. What is not UTF-8 is none.
+///
+/// # Safety
+/// `answer` is null, or a C string from malloc that nobody else has.
+unsafe fn taken(answer: *mut c_char) -> Option<Zeroizing<String>> {
+    if answer.is_null() {
+        return None;
+    }
+    // SAFETY: it is not null, so it is a C string.
+    let bytes = unsafe { CStr::from_ptr(answer) }.to_bytes();
+    let length = bytes.len();
+    let text = std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.to_owned()));
+    // SAFETY: `length` bytes before its NUL are ours, and malloc made it; neither it nor `bytes` is used again.
+    unsafe {
+        libc::explicit_bzero(answer.cast(), length);
+        libc::free(answer.cast());
+    }
+    text
 }
 
 /// Copies a C string; null and empty are none.

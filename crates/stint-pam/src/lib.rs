@@ -30,6 +30,7 @@ pub mod cause;
 pub mod ffi;
 pub mod files;
 pub mod gate;
+pub mod glass;
 pub mod host;
 pub mod limit;
 pub mod line;

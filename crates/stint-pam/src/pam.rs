@@ -1,5 +1,7 @@
 //! What the module needs of PAM, in plain Rust. The edge to C implements it.
 
+use zeroize::Zeroizing;
+
 /// Something that the application told PAM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -25,6 +27,15 @@ pub enum Style {
     Info,
 }
 
+/// Whether what is typed shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// It does.
+    On,
+    /// It is a secret.
+    Off,
+}
+
 /// How much a line of syslog matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -46,6 +57,8 @@ pub trait Pam {
     fn variable(&self, name: &str) -> Option<String>;
     /// Shows one line to the user.
     fn show(&self, style: Style, text: &str);
+    /// Asks the user for a line. `None` if nobody can answer, or the answer is empty.
+    fn ask(&self, echo: Echo, prompt: &str) -> Option<Zeroizing<String>>;
     /// Writes one line to syslog, facility authpriv.
     fn log(&self, level: Level, text: &str);
     /// Has pam_systemd end the session after some seconds. Whether it could be noted.

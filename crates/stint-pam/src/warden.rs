@@ -10,15 +10,31 @@ use nix::sys::socket::sockopt::PeerCredentials;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, socket,
 };
-use stint_grant::register::{MAX_MESSAGE_BYTES, Register, RegisterAnswer};
+use serde::Serialize;
+use stint_grant::register::{MAX_MESSAGE_BYTES, Register, RegisterAnswer, UseCode};
+use zeroize::Zeroizing;
 
 /// How long to wait before a full queue is tried again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
+/// More than a message has that holds a code.
+const ROOM: usize = 8192;
+
 /// Registers a session, within `timeout_ms` in all.
 pub fn register(path: &Path, message: &Register, timeout_ms: u32) -> Result<RegisterAnswer, String> {
+    ask(path, message, timeout_ms)
+}
+
+/// Uses a break-glass code, within `timeout_ms` in all.
+pub fn use_code(path: &Path, message: &UseCode, timeout_ms: u32) -> Result<RegisterAnswer, String> {
+    ask(path, message, timeout_ms)
+}
+
+fn ask(path: &Path, message: &impl Serialize, timeout_ms: u32) -> Result<RegisterAnswer, String> {
     let deadline = Deadline::after(timeout_ms);
-    let mut line = serde_json::to_vec(message).map_err(|e| e.to_string())?;
+    // It may hold a code: wiped, and with room enough that it is not moved while it is written.
+    let mut line = Zeroizing::new(Vec::with_capacity(ROOM));
+    serde_json::to_writer(&mut *line, message).map_err(|e| e.to_string())?;
     line.push(b'\n');
     let stream = reach(path, &deadline)?;
     send_all(&stream, &line, &deadline)?;

@@ -144,6 +144,7 @@ fn terms_document() -> Terms {
         max_staleness: Seconds(900),
         idle_limit: None,
         end_on_logout: false,
+        codes: Vec::new(),
     }
 }
 fn shard_document() -> Shard {
@@ -377,6 +378,7 @@ fn gate_of(header: &UserHeader, shard: &[u8], head: &Head) -> (Current, Vec<u8>,
         pulse: String::from_utf8(pulse).expect("JSON is text"),
         floor: Floor { time: NOW, boot_id: "boot-1".into(), boottime_ms: 50_000 },
         ended: vec![],
+        opened: vec![],
     };
     (current, root_envelope.to_vec(), head_envelope, gate::user_file_bytes(&header, shard))
 }

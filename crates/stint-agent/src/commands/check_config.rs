@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use stint_grant::host_config::{HostConfig, MAX_HOST_CONFIG_BYTES};
+use stint_grant::host_config::{BreakGlass, HostConfig, MAX_HOST_CONFIG_BYTES};
 use stint_grant::residue::Policy;
 
 use super::failure::{Exit, Failure};
@@ -52,6 +52,15 @@ fn summary(config: &HostConfig) -> String {
         if config.ceiling.full_root { "may be granted" } else { "is never granted" }.to_owned(),
     );
     line("least record of commands", config.ceiling.record.word().to_owned());
+    let BreakGlass { codes, max_window, max_age, reviews } = &config.ceiling.break_glass;
+    line(
+        "break-glass codes",
+        if *codes {
+            format!("good for {max_age}, each opens {max_window}, with {reviews} signed reviews at the least")
+        } else {
+            "are not taken".to_owned()
+        },
+    );
     let reviews = &config.ceiling.reviews;
     line(
         "signed reviews needed",

@@ -9,12 +9,13 @@ use stint_grant::dsse::MAX_ENVELOPE_BYTES;
 use stint_grant::gate::{
     Current, GATE_DIR, GateFiles, MAX_CURRENT_BYTES, MAX_USER_BYTES, OpenGate, generation_dir, user_file,
 };
-use stint_grant::host_config::HostConfig;
 use stint_grant::ids::UserName;
 use stint_grant::words;
 
 use super::failure::Failure;
+use crate::warden::config;
 use crate::warden::files;
+use crate::warden::paths::Paths;
 use crate::warden::time;
 
 /// Where the kernel keeps who logged in: the same in a root shell that sudo opened.
@@ -45,8 +46,9 @@ fn said(dir: &Path, name: &str) -> Result<String, Failure> {
         time::read_clocks().ok_or_else(|| Failure::failed("the clocks cannot be read: is /proc mounted?"))?;
     let gate = OpenGate::open(&current, &files, &user, &reading).map_err(Failure::failed)?;
     let question = Question { purpose: Purpose::Stay, origin: None, credentials: None };
-    // A host.toml of a shorter staleness may deny before that; whoever logs in is told.
-    Ok(match decide(&gate, &HostConfig::default(), &question) {
+    // Without one that can be read the strict defaults hold, as in the module.
+    let config = config::host_config(&Paths::system()).unwrap_or_default();
+    Ok(match decide(&gate, &config, &question) {
         Verdict::Allow(permit) => words::welcome(&permit),
         Verdict::Deny(denial) => format!("stint: {denial}"),
     })

@@ -37,7 +37,7 @@ impl AuthLog {
         Ok(Self(sender))
     }
 
-    /// Says an alarm. Other events are none of that log's.
+    /// Says an alarm, or that a break-glass code was used. Other events are none of that log's.
     pub(super) fn tell(&self, event: &Event) {
         let Some(line) = line(event) else { return };
         if self.0.try_send(line).is_err() {
@@ -47,8 +47,19 @@ impl AuthLog {
 }
 
 fn line(event: &Event) -> Option<String> {
-    let Event::Alarm { what, detail } = event else { return None };
-    Some(format!("alarm {}: {}", printable(what), printable(detail)))
+    match event {
+        Event::Alarm { what, detail } => Some(format!("alarm {}: {}", printable(what), printable(detail))),
+        Event::CodeUsed { grant, user, service, origin, code, reason, .. } => Some(format!(
+            "alarm break-glass: {} opened grant {} with code {} by {} from {}: {}",
+            printable(user),
+            printable(grant),
+            printable(code),
+            printable(service),
+            printable(origin.as_deref().unwrap_or("this host")),
+            printable(reason)
+        )),
+        _ => None,
+    }
 }
 
 fn write(socket: &Path, line: &str) -> syslog::Result<()> {

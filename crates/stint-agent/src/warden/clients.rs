@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer};
+use stint_grant::ids::GrantId;
+use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer, UseCode};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use zeroize::Zeroizing;
 
+use super::codes::Trial;
 use super::sudo_log::{Attribution, Told};
 use crate::warden::logins::Login;
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
@@ -28,6 +31,8 @@ const MAX_COURIERS: usize = 4;
 const READ_AT_ONCE: usize = 64 * 1024;
 /// What may wait for the courier.
 const COURIER_QUEUE: usize = 64;
+/// One code is hashed at a time: each takes up to 64 MiB.
+static HASHING: Semaphore = Semaphore::const_new(1);
 /// How long to pause when a socket gives an error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,6 +70,22 @@ pub(crate) enum Message {
         /// For the answer.
         answer: oneshot::Sender<RegisterAnswer>,
     },
+    /// Somebody typed a break-glass code.
+    TryCode {
+        /// What was typed, by whom.
+        attempt: Box<UseCode>,
+        /// For what is to be checked, or the words of the refusal.
+        answer: oneshot::Sender<Result<Trial, String>>,
+    },
+    /// A code was checked.
+    CodeChecked {
+        /// The attempt.
+        trial: Box<Trial>,
+        /// The grant that it is for, if it is right.
+        right: Option<GrantId>,
+        /// For the answer.
+        answer: oneshot::Sender<RegisterAnswer>,
+    },
     /// The module decided.
     Decision(Box<DecisionNote>),
     /// sudo tells of a command.
@@ -90,10 +111,11 @@ impl Message {
     /// Whether the answer is another one once somebody has armed or disarmed the host.
     pub(crate) fn depends_on_mode(&self) -> bool {
         match self {
-            Self::Register { .. } => true,
+            Self::Register { .. } | Self::TryCode { .. } => true,
             Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
             Self::CourierCame { .. }
             | Self::CourierLeft { .. }
+            | Self::CodeChecked { .. }
             | Self::Decision(_)
             | Self::Command { .. }
             | Self::Stranger { .. }
@@ -210,19 +232,59 @@ async fn serve_registration(mut stream: UnixStream, to: mpsc::Sender<Message>) -
             .map_err(|_| "it took too long".to_owned())?
             .map_err(|e| e.to_string())?
             .ok_or("nothing was said")?;
-    let register: Register = serde_json::from_slice(&line).map_err(|e| e.to_string())?;
-    let (answer, answered) = oneshot::channel();
-    let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
-    to.send(message).await.map_err(|_| "the warden ends")?;
-    let mut nothing = [0];
-    let answer = tokio::select! {
-        answer = answered => answer.map_err(|_| "the warden ends")?,
-        // With the receiver gone, the loop sees that nobody waits.
-        _ = stream.read(&mut nothing) => return Err(format!("process {pid} waits for the answer no more")),
+    let line = Zeroizing::new(line);
+    let answer = match serde_json::from_slice::<Register>(&line) {
+        Ok(register) => {
+            let (answer, answered) = oneshot::channel();
+            let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
+            to.send(message).await.map_err(|_| "the warden ends")?;
+            while_it_waits(&mut stream, pid, async { answered.await.map_err(|_| "the warden ends".to_owned()) })
+                .await?
+        }
+        Err(error) => {
+            let attempt: UseCode = serde_json::from_slice(&line).map_err(|_| error.to_string())?;
+            while_it_waits(&mut stream, pid, check_code(attempt, &to)).await?
+        }
     };
     let mut line = serde_json::to_vec(&answer).expect("an answer is plain data");
     line.push(b'\n');
     stream.write_all(&line).await.map_err(|e| e.to_string())
+}
+
+/// The answer, unless whoever asked leaves. Then what would answer is dropped, and the loop sees that nobody waits.
+async fn while_it_waits(
+    stream: &mut UnixStream,
+    pid: u32,
+    answer: impl Future<Output = Result<RegisterAnswer, String>>,
+) -> Result<RegisterAnswer, String> {
+    let mut nothing = [0];
+    tokio::select! {
+        answer = answer => answer,
+        _ = stream.read(&mut nothing) => Err(format!("process {pid} waits for the answer no more")),
+    }
+}
+
+/// Has an attempt counted, hashes what was typed away from the loop, and tells the loop what came of it.
+async fn check_code(attempt: UseCode, to: &mpsc::Sender<Message>) -> Result<RegisterAnswer, String> {
+    let ends = |_| "the warden ends".to_owned();
+    let (answer, answered) = oneshot::channel();
+    let attempt = Message::TryCode { attempt: Box::new(attempt), answer };
+    to.send(attempt).await.map_err(|_| "the warden ends")?;
+    let trial = match answered.await.map_err(ends)? {
+        Ok(trial) => trial,
+        Err(message) => return Ok(RegisterAnswer { ok: false, message }),
+    };
+    let turn = HASHING.acquire().await.map_err(|e| e.to_string())?;
+    // The turn goes with the work, which nobody can call off.
+    let work = move || {
+        let right = trial.grant();
+        drop(turn);
+        (Box::new(trial), right)
+    };
+    let (trial, right) = tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?;
+    let (answer, answered) = oneshot::channel();
+    to.send(Message::CodeChecked { trial, right, answer }).await.map_err(|_| "the warden ends")?;
+    answered.await.map_err(ends)
 }
 
 /// Hears decisions, for ever. What does not come from root's processes is dropped.

@@ -204,6 +204,15 @@ async fn hear(warden: &mut Warden, message: Message) {
             tokio::task::yield_now().await;
             warden.enforcer.doubt_login(peer_pid);
         }
+        // Whoever typed a code and left loses none: it is not looked at.
+        Message::TryCode { attempt, answer } if !answer.is_closed() => {
+            let _ = answer.send(warden.try_code(*attempt));
+        }
+        Message::CodeChecked { trial, right, answer } if !answer.is_closed() => {
+            let said = Box::pin(warden.code_checked(*trial, right)).await;
+            let _ = answer.send(said);
+        }
+        Message::TryCode { .. } | Message::CodeChecked { .. } => {}
         Message::Decision(note) => warden.note_decision(*note).await,
         Message::Command { told, recorded } => {
             // Whoever told it may be gone; it is on record all the same.
@@ -304,7 +313,8 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
-    let after_sessions = warden.desk.next_deadline().into_iter().chain(warden.missed.next());
+    let opened = warden.keeper.next_end_of_opened();
+    let after_sessions = warden.desk.next_deadline().into_iter().chain(warden.missed.next()).chain(opened);
     let sessions = warden.enforcer.next_deadline().into_iter().chain(after_sessions).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;

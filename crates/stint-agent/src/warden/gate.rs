@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use stint_grant::bundle::HostIdentity;
-use stint_grant::gate::{self, Current, RefusedGrant, UserHeader};
+use stint_grant::gate::{self, Current, Opening, RefusedGrant, UserHeader};
 use stint_grant::ids::{GrantId, Sha256Hex};
 use stint_grant::root;
 use stint_grant::time::Floor;
@@ -57,6 +57,7 @@ impl Gate {
         plan: &Plan,
         floor: &Floor,
         ended: Vec<GrantId>,
+        opened: Vec<Opening>,
     ) -> Result<u64, FileError> {
         let before = self.generation();
         let generation = self.next_generation()?;
@@ -75,20 +76,22 @@ impl Gate {
             pulse: plan.pulse.1.clone(),
             floor: floor.clone(),
             ended,
+            opened,
         })?;
         self.remove_generations(|kept| kept == generation || Some(kept) == before)?;
         Ok(generation)
     }
 
-    /// Puts a newer pulse, floor, or list of ended grants in force. Does nothing before there is a generation.
+    /// Puts a newer pulse, floor, or list of ended or opened grants in force. Does nothing before there is a generation.
     pub(crate) fn update(
         &mut self,
         pulse: &str,
         floor: &Floor,
         ended: Vec<GrantId>,
+        opened: Vec<Opening>,
     ) -> Result<(), FileError> {
         let Some(current) = &self.current else { return Ok(()) };
-        let next = Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, ..current.clone() };
+        let next = Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, opened, ..current.clone() };
         if next == *current { Ok(()) } else { self.put_in_force(next) }
     }
 

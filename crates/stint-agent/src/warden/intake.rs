@@ -171,6 +171,31 @@ pub(crate) fn examine(
     known: Knowledge<'_>,
     reading: &ClockReading,
 ) -> Result<Plan, IntakeError> {
+    examine_as(Origin::Courier, update, known, reading)
+}
+
+/// Examines the update that this host took before. It may be over: then what is sealed holds and nothing else does, as when its end
+/// passed while the warden ran.
+pub(crate) fn examine_stored(
+    update: &HostUpdate,
+    known: Knowledge<'_>,
+    reading: &ClockReading,
+) -> Result<Plan, IntakeError> {
+    examine_as(Origin::Disk, update, known, reading)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Courier,
+    Disk,
+}
+
+fn examine_as(
+    origin: Origin,
+    update: &HostUpdate,
+    known: Knowledge<'_>,
+    reading: &ClockReading,
+) -> Result<Plan, IntakeError> {
     let state = known.state;
     // 1. Who may sign: from the pinned root, one by one; never behind the newest that was seen (a key that was revoked stays revoked).
     let (root, root_envelope) = walk_roots(&update.roots, known.trust, state.root.as_ref())?;
@@ -181,7 +206,11 @@ pub(crate) fn examine(
     let provisional = state.floor.now(reading).unwrap_or(state.floor.time);
     let seen = state.seen.as_ref().filter(|_| !new_epoch);
     let provisional = if new_epoch { UnixTime(i64::MIN) } else { provisional };
-    let head = bundle::open_head(update.head.as_bytes(), &root, known.me, seen, provisional)?;
+    let bytes = update.head.as_bytes();
+    let head = bundle::open_head_that_may_be_over(bytes, &root, known.me, seen, provisional)?;
+    if origin == Origin::Courier {
+        head.check_time(provisional)?;
+    }
 
     // 3. The pulse must name that head. Of two for one head the newer counts, so a replayed one freshens nothing.
     let offered = bundle::open_pulse(update.pulse.as_bytes(), &root, &head)?;
@@ -191,8 +220,8 @@ pub(crate) fn examine(
     let floor = advance_floor(&pulse.0, known, new_epoch, reading)?;
     let now = floor.now(reading)?;
     root.check_time(now)?;
-    if now > head.expires_at {
-        return Err(BundleError::Expired(head.expires_at).into());
+    if origin == Origin::Courier {
+        head.check_time(now)?;
     }
 
     // 5. What the head commits to: all shards, each account once.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stint_api::hosts::HostUpdate;
 use stint_grant::bundle::{EndingKind, HostIdentity, Seen};
+use stint_grant::gate::Opening;
 use stint_grant::host_config::HostConfig;
 use stint_grant::ids::GrantId;
 use stint_grant::root;
@@ -16,6 +17,7 @@ use stint_grant::time::{ClockReading, UnixTime};
 use stint_log::record::{Ending, Event};
 
 use super::accounts::Facts;
+use super::codes::Codes;
 use super::gate::{Gate, Look};
 use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
@@ -25,6 +27,8 @@ use super::store::{Enrolment, KnownRoot, State, Store, StoreError};
 use super::telling::{self, Before};
 use super::trust::Trust;
 use crate::journal::Recorder;
+
+mod sealed;
 
 /// What is in force.
 pub(crate) struct Keeper {
@@ -44,6 +48,9 @@ pub(crate) struct Keeper {
     unjudged: bool,
     fault: Option<String>,
     facts: Facts,
+    codes: Codes,
+    /// What codes have opened, as it was when this was last settled.
+    opened: Vec<Opening>,
 }
 
 /// What the disk lacks of what is in force.
@@ -93,6 +100,8 @@ impl Keeper {
             unjudged: false,
             fault: None,
             facts: Facts::of(paths),
+            codes: Codes::open(&paths.warden()),
+            opened: Vec::new(),
         };
         keeper.begin_anew_if_enrolled_anew(recorder);
         keeper.reload(reading, recorder)?;
@@ -129,7 +138,7 @@ impl Keeper {
         if let Some(pulse) = &self.state.pulse {
             update.pulse.clone_from(pulse);
         }
-        match intake::examine(&update, self.knowledge(), reading) {
+        match intake::examine_stored(&update, self.knowledge(), reading) {
             Ok(plan) => Ok(self.adopt(plan, None, reading, recorder)),
             Err(error) => {
                 // The gate denies by the same rules. It is tried again, and a new bundle mends it.
@@ -308,6 +317,11 @@ impl Keeper {
         for (grant, how) in self.expired(now) {
             self.end(&grant, how, recorder);
         }
+        let opened = self.codes.open_at(now, reading);
+        if opened != self.opened {
+            self.opened = opened;
+            self.unwritten.current = true;
+        }
         let before = std::mem::take(&mut self.live);
         let mut live = self.live_at(now);
         // Ends first: durable, and in the gate, before the caller enforces them.
@@ -323,6 +337,12 @@ impl Keeper {
         };
         let change = Change { ended: self.ended(&left, now), live_changed: live != before };
         self.live = live;
+        // The end of a sealed grant's window is no end of the grant: its other codes are good yet.
+        for over in change.ended.iter().filter(|over| over.how == Ending::Expired) {
+            if self.memory.get(&over.grant).is_some_and(|remembered| remembered.how.is_none()) {
+                recorder.record(Event::WindowEnded { grant: over.grant.to_string(), how: over.how });
+            }
+        }
         change
     }
 
@@ -332,8 +352,13 @@ impl Keeper {
     }
 
     fn live_at(&self, now: UnixTime) -> Vec<LiveGrant> {
-        let Some(plan) = self.plan.as_ref().filter(|plan| is_believed(plan, now)) else { return Vec::new() };
-        circumstances(plan, &self.memory.ended(), now).live(plan.accepted())
+        let Some(plan) = self.plan.as_ref().filter(|plan| plan.root.0.check_time(now).is_ok()) else {
+            return Vec::new();
+        };
+        // The module asks the same at each login: a bundle that is over carries nothing but what is sealed.
+        let is_over = plan.head.0.check_time(now).is_err();
+        let believed = plan.accepted().filter(|grant| !is_over || grant.terms.is_sealed());
+        circumstances(plan, &self.memory.ended(), now, &self.opened).live(believed)
     }
 
     /// How each grant that is live no more came to that.
@@ -341,7 +366,7 @@ impl Keeper {
         let ended = self.memory.ended();
         let is_locked = |grant: &LiveGrant| {
             self.plan.as_ref().is_some_and(|plan| {
-                circumstances(plan, &ended, now).standing(&grant.grant) == Standing::Locked
+                circumstances(plan, &ended, now, &self.opened).standing(&grant.grant) == Standing::Locked
             })
         };
         left.iter()
@@ -349,6 +374,7 @@ impl Keeper {
                 let how = match self.memory.get(grant.id()).and_then(|remembered| remembered.how) {
                     Some(how) => how,
                     None if is_locked(grant) => Ending::Locked,
+                    None if self.is_sealed(grant.id()) => Ending::Expired,
                     None => Ending::Stale,
                 };
                 EndedGrant {
@@ -386,12 +412,12 @@ impl Keeper {
         }
         let Some(plan) = &self.plan else { return Ok(()) };
         if self.unwritten.generation {
-            let generation = self.gate.install(plan, &self.state.floor, ended)?;
+            let generation = self.gate.install(plan, &self.state.floor, ended, self.opened.clone())?;
             (self.unwritten.generation, self.unwritten.current) = (false, false);
             let head = telling::log_hash(plan.head.0.digest());
             recorder.record(Event::GateWritten { generation, head });
         } else if self.unwritten.current {
-            self.gate.update(&plan.pulse.1, &self.state.floor, ended)?;
+            self.gate.update(&plan.pulse.1, &self.state.floor, ended, self.opened.clone())?;
             self.unwritten.current = false;
         }
         Ok(())
@@ -452,7 +478,7 @@ impl Keeper {
     pub(crate) fn next_change(&self, now: UnixTime) -> Option<UnixTime> {
         let plan = self.plan.as_ref()?;
         let ended = self.memory.ended();
-        let windows = circumstances(plan, &ended, now).next_change(plan.accepted());
+        let windows = circumstances(plan, &ended, now, &self.opened).next_change(plan.accepted());
         let ends =
             [plan.head.0.expires_at, plan.root.0.expires_at].map(|at| UnixTime(at.0.saturating_add(1)));
         windows.into_iter().chain(ends).filter(|at| *at > now).min()
@@ -463,13 +489,13 @@ fn ids(live: &[LiveGrant]) -> BTreeSet<&GrantId> {
     live.iter().map(LiveGrant::id).collect()
 }
 
-fn circumstances<'a>(plan: &'a Plan, ended: &'a BTreeSet<GrantId>, now: UnixTime) -> Circumstances<'a> {
-    Circumstances { locks: &plan.head.0.locks, ended, now }
-}
-
-/// Whether head and root have not passed their ends. The module asks the same at each login.
-fn is_believed(plan: &Plan, now: UnixTime) -> bool {
-    now <= plan.head.0.expires_at && plan.root.0.check_time(now).is_ok()
+fn circumstances<'a>(
+    plan: &'a Plan,
+    ended: &'a BTreeSet<GrantId>,
+    now: UnixTime,
+    opened: &'a [Opening],
+) -> Circumstances<'a> {
+    Circumstances { locks: &plan.head.0.locks, ended, now, opened }
 }
 
 /// The grants that stood until now and are not in the plan: ended as the bundle says, or withdrawn.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use stint_grant::acceptance::AcceptedGrant;
 use stint_grant::bundle::{Lock, LockTarget};
+use stint_grant::gate::Opening;
 use stint_grant::ids::{GrantId, Principal, UserName};
 use stint_grant::record::CommandRecord;
 use stint_grant::rights::{Rights, SudoRule};
@@ -112,6 +113,8 @@ pub(crate) enum Standing {
     NotYet,
     /// A lock stands on it. Its window runs on.
     Locked,
+    /// It waits for a break-glass code.
+    Sealed,
 }
 
 /// What the set of live grants depends on besides the grants.
@@ -123,6 +126,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) ended: &'a BTreeSet<GrantId>,
     /// The host's now.
     pub(crate) now: UnixTime,
+    /// What codes have opened and is open now.
+    pub(crate) opened: &'a [Opening],
 }
 
 impl Circumstances<'_> {
@@ -136,9 +141,26 @@ impl Circumstances<'_> {
             Standing::NotYet
         } else if self.lock_on(grant).is_some() {
             Standing::Locked
+        } else if grant.terms.is_sealed() && self.opening_of(grant).is_none() {
+            Standing::Sealed
         } else {
             Standing::Live
         }
+    }
+
+    fn opening_of(&self, grant: &AcceptedGrant) -> Option<&Opening> {
+        self.opened.iter().find(|opening| opening.grant == grant.grant.id)
+    }
+
+    /// As it is in force: the window of a sealed grant is the one that a code opened.
+    fn in_its_window(&self, grant: &AcceptedGrant) -> LiveGrant {
+        let mut grant = grant.clone();
+        if grant.terms.is_sealed()
+            && let Some(opening) = self.opening_of(&grant)
+        {
+            (grant.grant.from, grant.grant.until) = (opening.from, opening.until);
+        }
+        LiveGrant { grant }
     }
 
     /// The lock that blocks a grant now, if there is one.
@@ -160,7 +182,7 @@ impl Circumstances<'_> {
         accepted
             .into_iter()
             .filter(|grant| self.standing(grant) == Standing::Live)
-            .map(|grant| LiveGrant { grant: grant.clone() })
+            .map(|grant| self.in_its_window(grant))
             .collect()
     }
 
@@ -174,6 +196,7 @@ impl Circumstances<'_> {
             .filter(|grant| !self.ended.contains(&grant.grant.id))
             .flat_map(|grant| [grant.grant.from, grant.grant.until]);
         let locks = self.locks.iter().filter_map(|lock| lock.until);
-        windows.chain(locks).filter(|at| *at > self.now).min()
+        let opened = self.opened.iter().map(|opening| opening.until);
+        windows.chain(locks).chain(opened).filter(|at| *at > self.now).min()
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Remembered {
     pub(crate) until: UnixTime,
     /// How it ended here, if it did.
     pub(crate) how: Option<Ending>,
+    /// Whether its window is not this one, but those that codes open.
+    #[serde(default)]
+    pub(crate) sealed: bool,
     /// From then on it can be forgotten: its terms cannot be in force any more.
     pub(crate) forget_after: UnixTime,
 }
@@ -68,6 +71,7 @@ impl Memory {
             user: terms.user.clone(),
             until: grant.until,
             how: None,
+            sealed: terms.is_sealed(),
             forget_after: last.plus(KEPT_AFTER),
         };
         self.grants.insert(grant.id.clone(), remembered);
@@ -92,7 +96,7 @@ impl Memory {
     pub(crate) fn rights_since(&self, user: &UserName, from: UnixTime) -> UnixTime {
         let mut since = from;
         let before = |since: UnixTime| {
-            let windows = self.grants.values().filter(|r| r.user == *user && r.until >= since);
+            let windows = self.grants.values().filter(|r| r.user == *user && r.until >= since && !r.sealed);
             windows.map(|r| r.grant.from).filter(|from| *from < since).min()
         };
         while let Some(earlier) = before(since) {
@@ -124,6 +128,7 @@ mod tests {
             user: "alice".parse().unwrap(),
             until: UnixTime(100),
             how: None,
+            sealed: false,
             forget_after: UnixTime(1000),
         };
         (Memory { grants: BTreeMap::from([(id.clone(), remembered)]) }, id)
@@ -149,6 +154,7 @@ mod tests {
                 user: user.parse().unwrap(),
                 until: UnixTime(until),
                 how: None,
+                sealed: false,
                 forget_after: UnixTime(1000),
             };
             memory.grants.insert(id.repeat(12).parse().unwrap(), remembered);

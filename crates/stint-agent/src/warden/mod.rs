@@ -4,16 +4,18 @@
 //!
 //! - pure: [`intake`] (from bytes to a plan), [`live`] (what is in force), [`memory`], [`telling`],
 //!   [`time`], [`warnings`];
-//! - durable: [`files`], [`store`], [`gate`], [`trust`], [`keys`], [`config`];
+//! - durable: [`files`], [`store`], [`gate`], [`codes`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
 //! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`sudo_log`], [`systemd`];
-//! - [`warden`], [`follow`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - [`warden`], [`follow`], [`break_glass`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
 pub(crate) mod accounts;
 mod allowance;
+mod break_glass;
 mod changes;
 mod clients;
+mod codes;
 pub(crate) mod config;
 mod event_loop;
 pub(crate) mod files;

@@ -564,6 +564,6 @@ pub(super) fn wall_offset(reading: &ClockReading) -> i64 {
 }
 
 /// What comes from outside stays short in a record.
-fn clip(text: String) -> String {
+pub(super) fn clip(text: String) -> String {
     if text.len() <= 256 { text } else { text.chars().take(200).chain("...".chars()).collect() }
 }

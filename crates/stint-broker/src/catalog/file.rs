@@ -11,7 +11,8 @@ use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule, groups};
-use stint_grant::terms::MIN_IDLE;
+use stint_grant::codes::MAX_CODES;
+use stint_grant::terms::{LONGEST_SEALED, MIN_IDLE};
 use stint_grant::time::Seconds;
 use toml::Spanned;
 
@@ -38,6 +39,7 @@ struct File {
     idle_limit: Option<Spanned<Length>>,
     record: Option<Spanned<Recording>>,
     end_on_logout: Option<Spanned<bool>>,
+    codes: Option<Spanned<u32>>,
     reviews: Option<Spanned<u32>>,
     requesters: Option<Spanned<Asking>>,
 }
@@ -178,6 +180,7 @@ pub(super) fn parse(path: &Path, text: &str, longest: Seconds) -> Result<Entitle
         max_staleness: length(&file.max_staleness, DEFAULT_STALENESS),
         idle_limit: file.idle_limit.as_ref().map(|limit| limit.get_ref().0),
         end_on_logout: file.end_on_logout.as_ref().is_some_and(|end| *end.get_ref()),
+        codes: file.codes.as_ref().map_or(0, |codes| *codes.get_ref()),
         reviews: file.reviews.as_ref().map_or(1, |r| *r.get_ref()),
         requesters: requesters(&place, file.requesters.as_ref())?,
     };
@@ -232,13 +235,34 @@ fn check_limits(place: &Place<'_>, file: &File, it: &Entitlement, longest: Secon
             "end_on_logout: nobody logs in by this: add a [login] by sshd or login, or leave it out";
         return Err(place.wrong(end, message));
     }
-    within(&file.claim_within, "claim_within", LONGEST_CLAIM)?;
+    check_codes(place, file, it)?;
+    let longest_claim = if it.codes > 0 { LONGEST_SEALED } else { LONGEST_CLAIM };
+    within(&file.claim_within, "claim_within", longest_claim)?;
     within(&file.max_staleness, "max_staleness", LONGEST_STALENESS)?;
     match &file.reviews {
         Some(r) if *r.get_ref() > MOST_REVIEWS => {
             Err(place.wrong(r, format!("reviews: at most {MOST_REVIEWS}")))
         }
         _ => Ok(()),
+    }
+}
+
+/// What goes with break-glass codes.
+fn check_codes(place: &Place<'_>, file: &File, it: &Entitlement) -> Result<(), FileError> {
+    let Some(codes) = &file.codes else { return Ok(()) };
+    let most = MAX_CODES;
+    if !(1..=most).contains(&(it.codes as usize)) {
+        return Err(place.wrong(codes, format!("codes: write 1 to {most}, or leave it out")));
+    }
+    let broken = [
+        (it.max_extension.0 > 0, "max_extension: nobody can extend a window while the broker is gone"),
+        (it.end_on_logout, "end_on_logout does not go with codes: a code opens a window of max_window"),
+        (it.rights.account.is_some(), "account does not go with codes: they are for an account that stands"),
+        (it.reviews == 0, "reviews = 0 does not go with codes: nobody would have looked before they are used"),
+    ];
+    match broken.iter().find(|(broken, _)| *broken) {
+        Some((_, message)) => Err(place.wrong(codes, format!("codes: {message}"))),
+        None => Ok(()),
     }
 }
 

@@ -119,6 +119,8 @@ fn within_limits(entitlement: &Entitlement, terms: &Terms) -> bool {
         && terms.max_staleness <= entitlement.max_staleness
         && entitlement.idle_limit.is_none_or(|most| terms.idle_limit.is_some_and(|limit| limit <= most))
         && (terms.end_on_logout || !entitlement.end_on_logout)
+        && terms.is_sealed() == (entitlement.codes > 0)
+        && terms.codes.len() <= entitlement.codes as usize
 }
 
 fn allows(now: &Rights, then: &Rights) -> bool {
@@ -214,6 +216,7 @@ mod tests {
             max_staleness: Seconds(900),
             idle_limit: Some(Seconds(300)),
             end_on_logout: false,
+            codes: 0,
             reviews: 1,
             requesters: Requesters { names: BTreeSet::new(), roles: vec![Role::Requester] },
         }
@@ -247,6 +250,7 @@ mod tests {
             max_staleness: entitlement.max_staleness,
             idle_limit: entitlement.idle_limit,
             end_on_logout: entitlement.end_on_logout,
+            codes: Vec::new(),
         }
     }
 
@@ -294,7 +298,7 @@ mod tests {
     #[test]
     fn what_the_catalog_allows_no_longer_does_not_stand() {
         type Change = fn(&mut Entitlement);
-        let less: [(&str, Change); 25] = [
+        let less: [(&str, Change); 26] = [
             ("gone", |e| e.name = "other".parse().unwrap()),
             ("may not request", |e| e.requesters.roles = vec![Role::Administrator]),
             ("does not cover web-01", |e| e.hosts.labels = [("role".to_owned(), "db".to_owned())].into()),
@@ -318,6 +322,7 @@ mod tests {
             ("limits", |e| e.max_staleness = Seconds(60)),
             ("limits", |e| e.idle_limit = Some(Seconds(299))),
             ("limits", |e| e.end_on_logout = true),
+            ("limits", |e| e.codes = 3),
             ("takes 2 reviews", |e| e.reviews = 2),
             ("takes 3 reviews", |e| e.reviews = 3),
         ];

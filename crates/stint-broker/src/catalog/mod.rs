@@ -59,6 +59,8 @@ pub struct Entitlement {
     pub idle_limit: Option<Seconds>,
     /// Whether the right ends with the last logout.
     pub end_on_logout: bool,
+    /// If it is sealed: the most break-glass codes of one request. With 0 it is not.
+    pub codes: u32,
     /// How many reviews it takes.
     pub reviews: u32,
     /// Who may ask.
@@ -127,6 +129,12 @@ impl Entitlement {
             let (name, home) = (self.account_name.as_deref().unwrap_or_default(), account.home.word());
             format!("an account of its own, {name}, with {} (home: {home} at the end)", account.shell)
         });
-        login.chain(sudo).chain(groups).chain(account).collect()
+        let sealed = (self.codes > 0).then(|| {
+            format!(
+                "nothing, until a break-glass code opens it on its host (up to {} codes, good for {})",
+                self.codes, self.claim_within
+            )
+        });
+        login.chain(sudo).chain(groups).chain(account).chain(sealed).collect()
     }
 }

@@ -35,7 +35,14 @@ pub(crate) async fn certify(
     let row = grant::store::get(change.conn(), &id).await?;
     grant::routes::refuse_other_holder(&caller, &row, "log in by")?;
     let now = change.now;
-    let until = grant::routes::end_of_active(&row.grant()?, now.unix())?;
+    let standing = row.grant()?;
+    if standing.sealed {
+        return Err(Problem::conflict(
+            format!("grant {id} is sealed: a break-glass code opens it on its host, and no certificate"),
+            "log in with keyboard-interactive: your password, then a code",
+        ));
+    }
+    let until = grant::routes::end_of_active(&standing, now.unix())?;
     lock::refuse_locked_grant(change.conn(), &id, now).await?;
     lock::refuse_locked_host(change.conn(), host.as_str(), now).await?;
     let terms = request::store::get(change.conn(), &id).await?.checked_terms()?;

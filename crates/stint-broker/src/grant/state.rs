@@ -55,6 +55,8 @@ pub struct Grant {
     pub claim_by: UnixTime,
     /// How long the window is.
     pub window: Seconds,
+    /// Whether it waits on its host for a break-glass code, as long as it may be claimed.
+    pub sealed: bool,
     /// How much can be added yet.
     pub extension_left: Seconds,
     /// When the window began.
@@ -105,8 +107,10 @@ impl Grant {
         match it.state {
             State::Active => Err(Refusal::Running),
             State::Claimable if now < it.not_before => Err(Refusal::TooEarly(it.not_before)),
+            State::Claimable if it.sealed && now >= it.claim_by => Err(Refusal::Over(State::Lapsed)),
             State::Claimable => {
-                Ok(Self { state: State::Active, from: Some(now), until: Some(now.plus(it.window)), ..it })
+                let until = if it.sealed { it.claim_by } else { now.plus(it.window) };
+                Ok(Self { state: State::Active, from: Some(now), until: Some(until), ..it })
             }
             over => Err(Refusal::Over(over)),
         }
@@ -149,6 +153,7 @@ mod tests {
             not_before: UnixTime(100),
             claim_by: UnixTime(200),
             window: Seconds(50),
+            sealed: false,
             extension_left: Seconds(30),
             from: None,
             until: None,
@@ -182,6 +187,14 @@ mod tests {
         assert_eq!(active.extend(Seconds(0), UnixTime(160)), Err(Refusal::TooMuch(Seconds(30))));
         assert_eq!(active.extend(Seconds(1), UnixTime(200)), Err(Refusal::Over(State::Expired)));
         assert_eq!(claimable().extend(Seconds(1), UnixTime(150)), Err(Refusal::NotRunning));
+    }
+
+    #[test]
+    fn a_sealed_grant_stands_on_its_host_as_long_as_its_codes_are_good() {
+        let sealed = Grant { sealed: true, ..claimable() };
+        let active = sealed.activate(UnixTime(150)).unwrap();
+        assert_eq!((active.from, active.until), (Some(UnixTime(150)), Some(UnixTime(200))));
+        assert_eq!(sealed.activate(UnixTime(200)), Err(Refusal::Over(State::Lapsed)));
     }
 
     #[derive(Clone, Copy, Debug)]

@@ -33,6 +33,7 @@ pub struct Row {
     ended_at: Option<i64>,
     ended_by: Option<String>,
     end_reason: Option<String>,
+    sealed: i64,
 }
 
 impl Row {
@@ -45,6 +46,7 @@ impl Row {
             not_before: UnixTime(self.not_before),
             claim_by: UnixTime(self.claim_by),
             window: Seconds(self.window_s.unsigned_abs()),
+            sealed: self.sealed != 0,
             extension_left: Seconds(self.extension_left.unsigned_abs()),
             from: self.from_at.map(UnixTime),
             until: self.until_at.map(UnixTime),
@@ -64,8 +66,8 @@ fn seconds(length: Seconds) -> Outcome<i64> {
 /// The grant of an approved request.
 pub async fn add(conn: &mut Conn, terms: &CheckedTerms) -> Outcome<()> {
     sqlx::query(
-        "INSERT INTO access_grant (id, version, state, principal, account, entitlement, not_before, claim_by, window_s, extension_left)
-         VALUES ($1, 1, 'claimable', $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO access_grant (id, version, state, principal, account, entitlement, not_before, claim_by, window_s, extension_left, sealed)
+         VALUES ($1, 1, 'claimable', $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(terms.request.as_str())
     .bind(terms.principal.as_str())
@@ -75,6 +77,7 @@ pub async fn add(conn: &mut Conn, terms: &CheckedTerms) -> Outcome<()> {
     .bind(terms.claim_by.0)
     .bind(seconds(terms.max_window)?)
     .bind(seconds(terms.max_extension)?)
+    .bind(i64::from(terms.is_sealed()))
     .execute(&mut *conn)
     .await?;
     for host in &terms.hosts {
@@ -243,5 +246,7 @@ async fn view(conn: &mut Conn, row: &Row, now: UnixTime) -> Outcome<GrantView> {
         end_reason: row.end_reason.clone(),
         effect: effect::of(conn, "grant", &row.id).await?,
         receipts: journal::store::receipts(conn, &row.id).await?,
+        sealed: grant.sealed,
+        openings: journal::store::openings(conn, &row.id).await?,
     })
 }

@@ -2,12 +2,14 @@
 
 use ed25519_dalek::VerifyingKey;
 use stint_api::audit::ShipRecords;
+use stint_api::grants::OpeningView;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 use stint_log::high_water::{self, HighWater, Refused, Taken};
 use stint_log::record::{Body, Event, Record};
 
 use crate::error::Problem;
+use crate::grant;
 use crate::journal::store;
 use crate::store::Conn;
 
@@ -40,6 +42,8 @@ pub struct Receipt {
     pub new_epoch: bool,
     /// Whether a checkpoint was kept.
     pub checkpoint: bool,
+    /// What is told of break-glass codes.
+    pub codes: Vec<Event>,
 }
 
 /// Up to where a journal is held.
@@ -75,11 +79,12 @@ pub async fn take(
         return Err(Problem::bad_input(format!("{} records at once", shipment.records.len()), next).into());
     }
     let mut chain = store::chain(conn, host).await?;
-    let mut receipt = Receipt { mark: Mark::NOTHING, new: 0, new_epoch: false, checkpoint: false };
+    let mut receipt =
+        Receipt { mark: Mark::NOTHING, new: 0, new_epoch: false, checkpoint: false, codes: Vec::new() };
     let mut checkpoint = Pending { text: shipment.checkpoint.as_deref(), key };
     receipt.checkpoint |= checkpoint.keep_if_due(conn, host, chain.as_ref()).await?;
     for text in &shipment.records {
-        let began = take_one(conn, host, &mut chain, text).await?;
+        let began = take_one(conn, host, &mut chain, text, &mut receipt.codes).await?;
         receipt.new += usize::from(began.is_some());
         receipt.new_epoch |= began == Some(true);
         receipt.checkpoint |= checkpoint.keep_if_due(conn, host, chain.as_ref()).await?;
@@ -98,6 +103,7 @@ async fn take_one(
     host: &str,
     chain: &mut Option<Chain>,
     text: &str,
+    codes: &mut Vec<Event>,
 ) -> Result<Option<bool>, Fault> {
     let bytes = text.as_bytes();
     let unreadable = |e: &dyn std::fmt::Display| {
@@ -140,6 +146,21 @@ async fn take_one(
         && let Some(line) = event.outcome()
     {
         store::set_receipt(conn, host, grant, &line, record.header.at).await?;
+    }
+    if let Body::Known(event @ (Event::CodeRefused { .. } | Event::CodeUsed { .. })) = &record.body {
+        if let Event::CodeUsed { grant, code, reason, until, .. } = event {
+            let opening = OpeningView {
+                host: host.to_owned(),
+                code: code.clone(),
+                reason: reason.clone(),
+                at: record.header.at,
+                until: *until,
+            };
+            if store::add_opening(conn, host, grant, &opening).await? {
+                grant::store::bump(conn, grant).await?;
+            }
+        }
+        codes.push(event.clone());
     }
     *chain = Some(next);
     Ok(Some(again))

@@ -5,11 +5,12 @@ use axum::routing::get;
 use axum::{Json, Router};
 use ed25519_dalek::VerifyingKey;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use stint_api::audit::{JournalPage, ShipRecords, SignedMark};
 use stint_grant::dsse;
 use stint_grant::ids::{HostName, Sha256Hex};
 use stint_grant::mark::JournalMark;
+use stint_log::record::Event;
 use utoipa::IntoParams;
 
 use crate::error::{Outcome, Problem};
@@ -81,10 +82,34 @@ pub(crate) async fn ship(
         let detail = json!({ "epoch": receipt.mark.epoch });
         change.record(&host.name, "alarm.journal_begun_anew", &host.name, detail).await?;
     }
+    for event in &receipt.codes {
+        let (kind, subject, detail) = of_code(event, &host.name);
+        change.record(&host.name, kind, &subject, detail).await?;
+    }
     let detail = json!({ "new": receipt.new, "size": receipt.mark.size, "hash": receipt.mark.hash });
     change.record(&host.name, "journal.received", &host.name, detail).await?;
     change.commit().await?;
     signed(&app, &host, receipt.mark)
+}
+
+/// What a host tells of a break-glass code, as an event here: what nobody could look at before is to be looked at now.
+fn of_code(event: &Event, host: &str) -> (&'static str, String, Value) {
+    match event {
+        Event::CodeUsed { grant, user, service, origin, code, reason, until } => (
+            "break_glass.opened",
+            grant.clone(),
+            json!({
+                "host": host, "user": user, "service": service, "origin": origin, "code": code, "reason": reason,
+                "until": until, "review": "owed",
+            }),
+        ),
+        Event::CodeRefused { grant, user, code, cause } => (
+            "break_glass.refused",
+            grant.clone().unwrap_or_else(|| host.to_owned()),
+            json!({ "host": host, "user": user, "code": code, "cause": cause }),
+        ),
+        _ => ("break_glass.unknown", host.to_owned(), json!({})),
+    }
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -1,6 +1,6 @@
 //! Journals in the database.
 
-use stint_api::grants::ReceiptView;
+use stint_api::grants::{OpeningView, ReceiptView};
 use stint_log::Hash;
 use stint_log::chain::Chain;
 
@@ -71,6 +71,38 @@ pub async fn set_receipt(conn: &mut Conn, host: &str, grant: &str, line: &str, a
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Keeps that a break-glass code opened a grant, and tells whether that is new. A host speaks of grants on itself only.
+pub async fn add_opening(conn: &mut Conn, host: &str, grant: &str, opening: &OpeningView) -> Outcome<bool> {
+    let done = sqlx::query(
+        "INSERT INTO opening (host, access_grant, code, reason, at, until_at)
+         SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM grant_host WHERE host = $1 AND access_grant = $2)
+         ON CONFLICT (access_grant, host, code) DO NOTHING",
+    )
+    .bind(host)
+    .bind(grant)
+    .bind(&opening.code)
+    .bind(&opening.reason)
+    .bind(opening.at)
+    .bind(opening.until)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// When codes opened a grant.
+pub async fn openings(conn: &mut Conn, grant: &str) -> Outcome<Vec<OpeningView>> {
+    let rows: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
+        "SELECT host, code, reason, at, until_at FROM opening WHERE access_grant = $1 ORDER BY at, code",
+    )
+    .bind(grant)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(host, code, reason, at, until)| OpeningView { host, code, reason, at, until })
+        .collect())
 }
 
 /// What the hosts say was left of a grant.

@@ -1,7 +1,8 @@
 //! Terms from what was asked: all rules that need no database. Pure.
 
-use stint_api::requests::NewRequest;
-use stint_grant::ids::{Fingerprint, FleetName, GrantId, HostName, Principal, UserName};
+use stint_api::requests::{NewCode, NewRequest};
+use stint_grant::codes::CodeVerifier;
+use stint_grant::ids::{CodeHash, CodeId, CodeSalt, Fingerprint, FleetName, GrantId, HostName, Principal, UserName};
 use stint_grant::rights::Rights;
 use stint_grant::terms::{CheckedTerms, Class, Terms, TermsError};
 use stint_grant::time::{Seconds, UnixTime};
@@ -43,7 +44,7 @@ pub fn terms(asking: Asking<'_>, asked: &NewRequest) -> Outcome<(String, Checked
         hosts: hosts(&asked.hosts)?,
         principal: asking.principal,
         user: asking.user,
-        class: class(asked.class.as_deref())?,
+        class: class(asked.class.as_deref(), !asked.codes.is_empty())?,
         reason: asked.reason.clone(),
         ticket: asked.ticket.clone(),
         rights: rights(entitlement, &asked.keys)?,
@@ -56,6 +57,7 @@ pub fn terms(asking: Asking<'_>, asked: &NewRequest) -> Outcome<(String, Checked
         max_staleness: entitlement.max_staleness,
         idle_limit: entitlement.idle_limit,
         end_on_logout: entitlement.end_on_logout,
+        codes: codes(&asked.codes, entitlement)?,
     };
     let text = terms.to_text();
     let checked = CheckedTerms::parse(&text).map_err(|e| in_words(&e))?;
@@ -98,14 +100,52 @@ fn hosts(asked: &[String]) -> Outcome<Vec<HostName>> {
     asked.iter().map(|h| Ok(HostName::new(h.as_str())?)).collect()
 }
 
-fn class(asked: Option<&str>) -> Outcome<Class> {
+fn class(asked: Option<&str>, sealed: bool) -> Outcome<Class> {
     match asked {
+        None | Some("break_glass") if sealed => Ok(Class::BreakGlass),
         None | Some("routine") => Ok(Class::Routine),
         Some("incident") => Ok(Class::Incident),
         Some(other) => {
             Err(Problem::bad_input(format!("{other:?} is not a class of request"), "use routine or incident"))
         }
     }
+}
+
+/// An entitlement is sealed or not: what waits for months for its code is not what somebody starts now.
+fn codes(asked: &[NewCode], entitlement: &Entitlement) -> Outcome<Vec<CodeVerifier>> {
+    let name = &entitlement.name;
+    match (asked.len(), entitlement.codes as usize) {
+        (0, 0) => {}
+        (0, most) => {
+            return Err(Problem::bad_input(
+                format!("{name} is sealed with break-glass codes, and none were made"),
+                format!("ask with --codes N, up to {most}"),
+            ));
+        }
+        (_, 0) => {
+            return Err(Problem::bad_input(
+                format!("{name} is not for break-glass codes"),
+                "leave out --codes, or ask for an entitlement that is: `stint entitlement ls`",
+            ));
+        }
+        (n, most) if n > most => {
+            return Err(Problem::bad_input(
+                format!("{n} codes were made, {name} allows {most}"),
+                format!("ask with --codes {most} or fewer"),
+            ));
+        }
+        _ => {}
+    }
+    let verifier = |code: &NewCode| {
+        Ok(CodeVerifier {
+            id: CodeId::new(code.id.as_str())?,
+            salt: CodeSalt::new(code.salt.as_str())?,
+            hash: CodeHash::new(code.hash.as_str())?,
+            memory_kib: code.memory_kib,
+            passes: code.passes,
+        })
+    };
+    asked.iter().map(verifier).collect()
 }
 
 fn credentials(asked: &[String]) -> Outcome<Vec<Fingerprint>> {
@@ -177,6 +217,7 @@ mod tests {
             max_staleness: Seconds(900),
             idle_limit: None,
             end_on_logout: false,
+            codes: 0,
             reviews: 1,
             requesters: Requesters { names: BTreeSet::new(), roles: Vec::new() },
         }
@@ -193,11 +234,26 @@ mod tests {
             class: None,
             credentials: Vec::new(),
             keys: Vec::new(),
+            codes: Vec::new(),
+        }
+    }
+
+    fn code(id: &str) -> NewCode {
+        NewCode {
+            id: id.to_owned(),
+            salt: "0".repeat(32),
+            hash: "0".repeat(64),
+            memory_kib: 19_456,
+            passes: 2,
         }
     }
 
     fn make(asked: &NewRequest) -> Outcome<(String, CheckedTerms)> {
-        let (entitlement, fleet) = (entitlement(), "prod".parse().unwrap());
+        make_of(entitlement(), asked)
+    }
+
+    fn make_of(entitlement: Entitlement, asked: &NewRequest) -> Outcome<(String, CheckedTerms)> {
+        let fleet = "prod".parse().unwrap();
         let asking = Asking {
             fleet: &fleet,
             id: "abcdefgh2345".parse().unwrap(),
@@ -220,7 +276,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_is_refused_with_the_next_step() {
         type Spoil = fn(&mut NewRequest);
-        let table: [(&str, Spoil); 15] = [
+        let table: [(&str, Spoil); 16] = [
             ("no hosts", |r| r.hosts.clear()),
             ("a host twice", |r| r.hosts.push("web-01".to_owned())),
             ("an odd host", |r| r.hosts[0] = "web 01; rm".to_owned()),
@@ -235,6 +291,7 @@ mod tests {
             ("an escape in the ticket", |r| r.ticket = Some("\u{1b}[2J".to_owned())),
             ("a class of its own", |r| r.class = Some("break_glass".to_owned())),
             ("a key for no account", |r| r.keys = vec!["ssh-ed25519 AAAA".to_owned()]),
+            ("codes for what is not sealed", |r| r.codes = vec![code("AAAA")]),
             ("an odd fingerprint", |r| r.credentials = vec!["SHA256:short".to_owned()]),
         ];
         for (what, spoil) in table {
@@ -242,6 +299,29 @@ mod tests {
             spoil(&mut bad);
             let problem = make(&bad).err().unwrap_or_else(|| panic!("{what} was taken"));
             assert!(problem.next_step().is_some_and(|n| !n.is_empty()), "{what}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_entitlement_takes_good_codes_for_one_host_and_nothing_else() {
+        let sealed = || Entitlement { codes: 2, max_extension: Seconds(0), ..entitlement() };
+        let good = NewRequest { codes: vec![code("AAAA"), code("BBBB")], ..asked() };
+        let (_, terms) = make_of(sealed(), &good).unwrap();
+        assert!(terms.is_sealed() && terms.class == Class::BreakGlass && terms.codes.len() == 2);
+        type Spoil = fn(&mut NewRequest);
+        let table: [(&str, Spoil); 7] = [
+            ("no codes", |r| r.codes.clear()),
+            ("too many codes", |r| r.codes.push(code("CCCC"))),
+            ("one code twice", |r| r.codes[1] = code("AAAA")),
+            ("two hosts", |r| r.hosts.push("web-02".to_owned())),
+            ("another class", |r| r.class = Some("incident".to_owned())),
+            ("an odd id", |r| r.codes[0].id = "ILOU".to_owned()),
+            ("a hash that takes all memory", |r| r.codes[0].memory_kib = 4 << 20),
+        ];
+        for (what, spoil) in table {
+            let mut bad = good.clone();
+            spoil(&mut bad);
+            assert!(make_of(sealed(), &bad).is_err(), "{what} was taken");
         }
     }
 }

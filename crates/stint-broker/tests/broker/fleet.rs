@@ -238,6 +238,7 @@ pub(crate) fn ask(entitlement: &str, hosts: &[&str]) -> NewRequest {
         not_before: None,
         class: None,
         keys: Vec::new(),
+        codes: Vec::new(),
         credentials: Vec::new(),
     }
 }

@@ -53,6 +53,10 @@ pub(crate) struct CreateArgs {
     /// The public key (a `.pub` file) that lets into an account which is made for the window; may stand several times.
     #[arg(long = "ssh-key", value_name = "FILE")]
     pub(crate) ssh_keys: Vec<PathBuf>,
+    /// Seal it with so many break-glass codes, for an entitlement that is made for that: each opens the right once, on its one host, without
+    /// the broker. They are shown once, here.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16), conflicts_with = "class")]
+    pub(crate) codes: Option<u8>,
     /// Wait for the reviews, then start the window.
     #[arg(long)]
     pub(crate) wait: bool,

@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use stint_api::client::Filter;
-use stint_api::requests::{NewRequest, RequestView};
+use stint_api::requests::{NewCode, NewRequest, RequestView};
+use stint_grant::codes::{Code, CodePlace};
+use stint_grant::ids::{HostName, UserName};
 use stint_grant::rights::account::KEY_TYPES;
 use stint_grant::terms::CheckedTerms;
+use zeroize::Zeroizing;
 
 use super::{grant, review};
 use crate::args::{ClassArg, CreateArgs, RequestCommand};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{self, Output};
 use crate::session::{Session, now};
-use crate::{check, duration, show, wait};
+use crate::{check, codes, duration, show, wait};
 
 /// How long an activation at the end of `--wait` waits for the hosts.
 const EFFECT: u64 = 10;
@@ -50,8 +53,9 @@ pub(super) async fn run(command: RequestCommand, output: Output) -> Outcome {
     }
 }
 
-fn wanted(args: &CreateArgs) -> Outcome<NewRequest> {
+fn wanted(args: &CreateArgs, codes: Vec<NewCode>) -> Outcome<NewRequest> {
     let class = match args.class {
+        _ if !codes.is_empty() => "break_glass",
         ClassArg::Routine => "routine",
         ClassArg::Incident => "incident",
     };
@@ -65,6 +69,7 @@ fn wanted(args: &CreateArgs) -> Outcome<NewRequest> {
         class: Some(class.to_owned()),
         credentials: args.credentials.clone(),
         keys: args.ssh_keys.iter().map(|path| public_key(path)).collect::<Outcome<_>>()?,
+        codes,
     })
 }
 
@@ -82,11 +87,24 @@ fn public_key(path: &Path) -> Outcome<String> {
 async fn create(args: CreateArgs, output: Output) -> Outcome {
     let mut session = Session::open().await?;
     let fleet = session.pinned_root().await?.map(|root| root.fleet.clone());
-    let asked = wanted(&args)?;
+    let place = match args.codes {
+        Some(_) => Some(place(&session, &args).await?),
+        None => None,
+    };
+    let (codes, verifiers) = match (args.codes, &place) {
+        (Some(count), Some(place)) => codes::make(count, place)?,
+        _ => (Vec::new(), Vec::new()),
+    };
+    let asked = wanted(&args, verifiers)?;
     let request = session.client().request(&asked).await?;
     let terms = check::answer(&asked, session.principal(), fleet.as_ref(), &request, now())?;
+    check::place(place.as_ref(), &terms)?;
     if output == Output::Text {
         output::write(&made(&request, &terms))?;
+    }
+    if !codes.is_empty() {
+        // Now or never: nobody else has them.
+        show_codes(&codes, &request, output)?;
     }
     let request = if args.wait {
         wait::for_reviews(&mut session, request, args.timeout, output).await?
@@ -95,6 +113,39 @@ async fn create(args: CreateArgs, output: Output) -> Outcome {
     };
     let activate = args.activate || args.wait && !args.no_activate;
     finish(&mut session, request, args.wait, activate, output).await
+}
+
+/// What the codes are bound to: the fleet of the pinned root, the one host, and the caller's own account.
+async fn place(session: &Session, args: &CreateArgs) -> Outcome<CodePlace> {
+    let [host] = args.hosts.as_slice() else {
+        return Err(Failure::usage("break-glass codes are for exactly one host")
+            .next("make a request for each host, each with codes of its own"));
+    };
+    let fleet = session.root().await?.fleet.clone();
+    let host = HostName::new(host.as_str()).map_err(|e| Failure::usage(e.to_string()))?;
+    let account = session.client().me().await?.account;
+    let user = UserName::new(account).map_err(Failure::unverified)?;
+    Ok(CodePlace { fleet, host, user })
+}
+
+/// On standard output for people; for programs on standard error, since the answer itself is one document.
+fn show_codes(codes: &[Code], request: &RequestView, output: Output) -> Outcome {
+    let papers: Vec<_> = codes.iter().map(Code::for_paper).collect();
+    if output == Output::Json {
+        let papers: Vec<&str> = papers.iter().map(|paper| paper.as_str()).collect();
+        output::note(&Zeroizing::new(serde_json::json!({ "request": request.id, "codes": papers }).to_string()));
+        return Ok(());
+    }
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    text.push_str(
+        "Break-glass codes, shown this once and kept nowhere: write them down. Each opens the right once.\n",
+    );
+    for paper in &papers {
+        text.push_str("  ");
+        text.push_str(paper);
+        text.push('\n');
+    }
+    output::write(&text)
 }
 
 /// After the wait, or without one: starts the window if that is wished and possible, and shows how it stands.

@@ -15,6 +15,7 @@ pub(crate) fn list(grants: &[GrantView], now: i64) -> String {
     let row = |g: &GrantView| {
         let time = match (g.state.as_str(), g.until) {
             ("claimable", _) => format!("activate {}", within(g.claim_by, now)),
+            ("active", Some(until)) if g.sealed => format!("sealed, {} left", left(until, now)),
             ("active", Some(until)) => format!("{} left", left(until, now)),
             (_, Some(until)) => distance(until, now),
             _ => "-".to_owned(),
@@ -26,7 +27,10 @@ pub(crate) fn list(grants: &[GrantView], now: i64) -> String {
             safe(&g.principal),
             safe(&g.entitlement),
             hosts(g),
-            effect::line(&g.effect),
+            match g.openings.len() {
+                0 => effect::line(&g.effect),
+                n => format!("BREAK-GLASS used {n} times, review owed; {}", effect::line(&g.effect)),
+            },
         ]
     };
     let header = ["ID", "STATE", "TIME", "WHO", "ENTITLEMENT", "HOSTS", "EFFECT"];
@@ -63,6 +67,8 @@ pub(crate) fn full(grant: &GrantView, now: i64) -> String {
         .maybe("ended", ended)
         .add("effect", effect::line(&grant.effect))
         .maybe("receipt", receipts(grant))
+        .maybe("sealed", grant.sealed.then(|| "until a break-glass code opens it on its host".to_owned()))
+        .lines("BREAK-GLASS", openings(grant, now))
         .text();
     format!("Grant {}\n{facts}", safe(&grant.id))
 }
@@ -73,10 +79,31 @@ fn receipts(grant: &GrantView) -> Option<String> {
     (!grant.receipts.is_empty()).then(|| said.collect::<Vec<_>>().join(", "))
 }
 
+/// What nobody could look at before, and is to be looked at now.
+fn openings(grant: &GrantView, now: i64) -> Vec<String> {
+    let said = grant.openings.iter().map(|opening| {
+        format!(
+            "opened on {} at {} until {} with code {}: {}. REVIEW OWED",
+            safe(&opening.host),
+            when(opening.at, now),
+            when(opening.until, now),
+            safe(&opening.code),
+            safe(&opening.reason)
+        )
+    });
+    said.collect()
+}
+
 /// What a change of a grant came to, in one or two lines.
 pub(crate) fn change(grant: &GrantView, now: i64) -> String {
     let id = safe(&grant.id);
     let what = match (grant.state.as_str(), grant.until) {
+        ("active", Some(until)) if grant.sealed => format!(
+            "{}: sealed until {}, for {}, grant {id}: log in with keyboard-interactive, and answer with a break-glass code",
+            hosts(grant),
+            when(until, now),
+            safe(&grant.user)
+        ),
         ("active", Some(until)) => format!(
             "{}: access until {} as {}, grant {id}",
             hosts(grant),

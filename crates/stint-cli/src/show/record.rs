@@ -23,6 +23,7 @@ fn event_words(event: &Event) -> String {
         grant.as_deref().map_or_else(|| "no grant".to_owned(), |g| format!("grant {}", safe(g)))
     };
     let s = |text: &str| safe(text);
+    let from = |origin: Option<&str>| origin.map_or_else(String::new, |o| format!(" from {}", safe(o)));
     match event {
         Event::AgentStarted { version, mode } => {
             format!("stintd {} started, mode {}", s(version), mode_word(*mode))
@@ -51,8 +52,29 @@ fn event_words(event: &Event) -> String {
             let cause = if cause.is_empty() { String::new() } else { format!(": {}", s(cause)) };
             format!("{} {} at {} ({}){cause}", s(user), verdict_word(*verdict), s(service), g(grant))
         }
+        Event::CodeTried { user, service, origin, code, reason } => format!(
+            "{} typed break-glass code {} at {}{}: {}",
+            s(user),
+            s(code),
+            s(service),
+            from(origin.as_deref()),
+            s(reason)
+        ),
+        Event::CodeRefused { grant, user, code, cause } => {
+            format!("break-glass code {} of {} refused ({}): {}", s(code), s(user), g(grant), s(cause))
+        }
+        Event::CodeUsed { grant, user, service, origin, code, reason, until } => format!(
+            "BREAK-GLASS: {} opened grant {} by {}{} until {} with code {}: {}",
+            s(user),
+            s(grant),
+            s(service),
+            from(origin.as_deref()),
+            UnixTime(*until),
+            s(code),
+            s(reason)
+        ),
         Event::SessionOpened { grant, user, service, session, origin, ends, .. } => {
-            let from = origin.as_deref().map_or_else(String::new, |o| format!(" from {}", s(o)));
+            let from = from(origin.as_deref());
             let ends = ends.map_or_else(String::new, |e| format!(", until {}", UnixTime(e)));
             format!(
                 "session {} of {} opened by {}{from} ({}){ends}",

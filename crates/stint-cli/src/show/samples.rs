@@ -55,6 +55,7 @@ pub(crate) fn terms() -> Terms {
         max_staleness: Seconds(600),
         idle_limit: None,
         end_on_logout: false,
+        codes: Vec::new(),
     }
 }
 
@@ -88,6 +89,8 @@ pub(crate) fn request() -> RequestView {
 pub(crate) fn grant() -> GrantView {
     GrantView {
         receipts: Vec::new(),
+        sealed: false,
+        openings: Vec::new(),
         id: "7f3abcdefgh2".into(),
         version: 3,
         state: "active".into(),

@@ -31,6 +31,7 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         .maybe("groups", rights::groups(&terms.rights))
         .lines("new account", rights::account(&terms.rights))
         .maybe("SSH keys", (!keys.is_empty()).then(|| keys.join(", ")))
+        .maybe("SEALED", sealed(terms))
         .add("window", duration::words(terms.max_window.0))
         .add("starts", format!("not before {}", when(terms.not_before.0, now)))
         .add("", format!("not after  {}", when(terms.claim_by.0, now)))
@@ -44,12 +45,29 @@ pub(crate) fn facts(facts: Facts, terms: &CheckedTerms, now: i64) -> Facts {
         )
         .add(
             "offline",
-            format!(
-                "ends {} after the host last heard from its broker",
-                duration::words(terms.max_staleness.0)
-            ),
+            if terms.is_sealed() {
+                "holds however long ago the host heard from its broker: a revocation that did not reach it ends nothing"
+                    .to_owned()
+            } else {
+                format!(
+                    "ends {} after the host last heard from its broker",
+                    duration::words(terms.max_staleness.0)
+                )
+            },
         )
         .add("digest", format!("sha256:{}", terms.digest()))
+}
+
+/// What opens it.
+fn sealed(terms: &CheckedTerms) -> Option<String> {
+    let ids: Vec<_> = terms.codes.iter().map(|code| code.id.as_str()).collect();
+    terms.is_sealed().then(|| {
+        format!(
+            "permits nothing until a break-glass code opens it on its host; {} codes, each good once: {}",
+            ids.len(),
+            ids.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]

@@ -147,6 +147,7 @@ impl World {
             max_staleness: Seconds(900),
             idle_limit: None,
             end_on_logout: false,
+            codes: Vec::new(),
         };
         Self { root_key, roster_key, bundle_key, pulse_key, host_key, bob, root, roster, terms }
     }
@@ -299,6 +300,7 @@ impl Gate {
                 pulse: String::from_utf8(dsse::sign(&beat, &[&world.pulse_key])).unwrap(),
                 floor: Floor { time: NOW, boot_id: "boot-1".into(), boottime_ms: 50_000 },
                 ended: vec![],
+                opened: vec![],
             },
             root,
             head: envelope,

@@ -57,6 +57,35 @@ pub enum Event {
         cause: String,
     },
 
+    /// Somebody typed a break-glass code. On record before it is looked at; `code` is its first characters, which are no secret.
+    CodeTried {
+        user: String,
+        service: String,
+        #[serde(deserialize_with = "present")]
+        origin: Option<String>,
+        code: String,
+        reason: String,
+    },
+    /// It opened nothing; `grant` is named if the code was right.
+    CodeRefused {
+        #[serde(deserialize_with = "present")]
+        grant: Option<String>,
+        user: String,
+        code: String,
+        cause: String,
+    },
+    /// It opened a sealed grant, and is used up.
+    CodeUsed {
+        grant: String,
+        user: String,
+        service: String,
+        #[serde(deserialize_with = "present")]
+        origin: Option<String>,
+        code: String,
+        reason: String,
+        until: i64,
+    },
+
     /// A session was registered.
     SessionOpened {
         #[serde(deserialize_with = "present")]
@@ -291,6 +320,9 @@ impl Event {
             Self::GrantAccepted { .. } => "grant_accepted",
             Self::GrantRefused { .. } => "grant_refused",
             Self::Decision { .. } => "decision",
+            Self::CodeTried { .. } => "code_tried",
+            Self::CodeRefused { .. } => "code_refused",
+            Self::CodeUsed { .. } => "code_used",
             Self::SessionOpened { .. } => "session_opened",
             Self::SessionMoved { .. } => "session_moved",
             Self::SessionClosed { .. } => "session_closed",

@@ -19,6 +19,8 @@ pub mod ffi;
 pub mod files;
 #[path = "../../src/gate.rs"]
 pub mod gate;
+#[path = "../../src/glass.rs"]
+pub mod glass;
 #[path = "../../src/host.rs"]
 pub mod host;
 #[path = "../../src/limit.rs"]

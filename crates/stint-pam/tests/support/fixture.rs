@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use nix::time::{ClockId, clock_gettime};
 use stint_grant::bundle::{Ending, Grant, Head, Lock, Pulse, Shard};
 use stint_grant::dsse;
-use stint_grant::gate::{Current, RefusedGrant, UserHeader, user_file, user_file_bytes};
+use stint_grant::gate::{Current, Opening, RefusedGrant, UserHeader, user_file, user_file_bytes};
 use stint_grant::ids::{GrantId, Sha256Hex, UserName};
 use stint_grant::keys::PublicKey;
 use stint_grant::rights::login::Forwarding;
@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) accounts: BTreeMap<String, Holding>,
     pub(crate) locks: Vec<Lock>,
     pub(crate) ended: Vec<GrantId>,
+    /// Windows that codes have opened.
+    pub(crate) opened: Vec<Opening>,
     /// How old the pulse is.
     pub(crate) pulse_age: i64,
     pub(crate) floor: Floor,
@@ -137,6 +139,7 @@ pub(crate) fn terms(grant: &str, user: &str) -> Terms {
         max_staleness: Seconds(900),
         idle_limit: None,
         end_on_logout: false,
+        codes: Vec::new(),
     }
 }
 
@@ -167,6 +170,7 @@ impl Host {
             )]),
             locks: Vec::new(),
             ended: Vec::new(),
+            opened: Vec::new(),
             pulse_age: 5,
             floor: Floor { time: now, boot_id, boottime_ms },
             bundle_signer: key(3),
@@ -283,6 +287,7 @@ impl Host {
             pulse: String::from_utf8(dsse::sign(&pulse, &[&self.keys.pulse])).unwrap(),
             floor: plan.floor.clone(),
             ended: plan.ended.clone(),
+            opened: plan.opened.clone(),
         };
         let new = gate.join(".current");
         write(&new, &serde_json::to_vec(&current).unwrap());

@@ -21,7 +21,7 @@ fn terms(change: impl FnOnce(&mut serde_json::Value)) -> CheckedTerms {
         },
         "record": { "level": "none", "input": false, "subcommands": false, "fail_closed": false },
         "credentials": [], "not_before": 0, "claim_by": 100_000, "max_window": 3600, "max_extension": 0,
-        "max_staleness": 900, "idle_limit": null, "end_on_logout": false,
+        "max_staleness": 900, "idle_limit": null, "end_on_logout": false, "codes": [],
     });
     change(&mut terms);
     CheckedTerms::parse(&terms.to_string()).unwrap()

@@ -104,6 +104,7 @@ fn wanted(host: &HostName, entitlements: &[EntitlementView], args: &SshArgs) -> 
         credentials: Vec::new(),
         // The certificate lets into an account that is made for the window, too.
         keys: Vec::new(),
+        codes: Vec::new(),
     })
 }
 

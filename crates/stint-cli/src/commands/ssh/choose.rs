@@ -27,7 +27,8 @@ pub(super) fn next<'a>(
         hosts.iter().any(|h| h == host) && entitlement.is_none_or(|wanted| wanted == name)
     };
     let in_state = |state: &'static str| {
-        grants.iter().filter(move |g| g.state == state && fits(&g.hosts, &g.entitlement))
+        // What is sealed is no way in until its host has seen a code.
+        grants.iter().filter(move |g| !g.sealed && g.state == state && fits(&g.hosts, &g.entitlement))
     };
     if let Some(grant) = in_state("active").max_by_key(|g| g.until) {
         return Next::Use(grant);

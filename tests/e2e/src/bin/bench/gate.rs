@@ -105,6 +105,7 @@ pub(crate) fn make(layout: &Layout, floor: Floor) -> Result<Gate, Failed> {
         pulse: String::from_utf8(dsse::sign(&pulse, &[&key]))?,
         floor,
         ended: Vec::new(),
+        opened: Vec::new(),
     };
     let users = shards
         .iter()
@@ -167,6 +168,7 @@ fn grant(host: &HostName, user: &UserName, account: usize, n: usize, now: UnixTi
         max_staleness: Seconds(900),
         idle_limit: None,
         end_on_logout: false,
+        codes: Vec::new(),
     };
     Ok(Grant { id, terms: terms.to_text(), from: now, until: now.plus(Seconds(3600)), policy: "1".into() })
 }

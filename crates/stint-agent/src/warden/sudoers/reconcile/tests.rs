@@ -36,7 +36,7 @@ fn grant(id: &str, until: i64, arguments: &[&str]) -> LiveGrant {
         "rights": { "login": null, "sudo": [rule], "groups": [], "account": null },
         "record": { "level": "none", "input": false, "subcommands": false, "fail_closed": false },
         "credentials": [], "not_before": 0, "claim_by": 1000, "max_window": 10_000, "max_extension": 0,
-        "max_staleness": 900, "idle_limit": null, "end_on_logout": false
+        "max_staleness": 900, "idle_limit": null, "end_on_logout": false, "codes": []
     })
     .to_string();
     let terms = CheckedTerms::parse(&text).unwrap();
