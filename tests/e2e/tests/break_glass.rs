@@ -1,0 +1,213 @@
+//! Break-glass codes through real ssh, with the broker gone: each opens a sealed grant once, for a short window, and never unseen.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use stint_e2e::{Dropins, E2eError, Fleet, HOST, Options, processes_of};
+use stint_lab::{Host, Outcome, until};
+
+type Tested = Result<(), E2eError>;
+const BOUND: Duration = Duration::from_secs(60);
+
+const HOST_TOML: &str = "
+[managed]
+break_glass_uid = 1900
+[limits]
+staleness = \"8s\"
+[ceiling.break_glass]
+codes = true
+max_window = \"2m\"
+";
+
+const WEB_GLASS: &str = r#"
+name = "web-glass"
+description = "The way in to web hosts when the broker is gone"
+hosts = { labels = { role = "web" } }
+login = { services = ["sshd", "login"] }
+max_window = "25s"
+claim_within = "30d"
+codes = 8
+reviews = 1
+
+[[sudo]]
+command = "/usr/bin/systemctl"
+arguments = ["restart", "nginx.service"]
+"#;
+
+/// Answers each prompt of ssh as it is asked.
+const ANSWERS: &str = r#"#!/bin/sh
+case "$1" in
+*assword*) echo alice ;;
+*ode:*) echo "$CODE" ;;
+*eason:*) echo "OPS-12: the broker is gone" ;;
+esac
+"#;
+
+fn fleet() -> Result<Fleet, E2eError> {
+    let options = Options {
+        host_toml: HOST_TOML.into(),
+        pulse_interval: "2s".into(),
+        catalog: &[("web-glass.toml", WEB_GLASS)],
+        ..Options::default()
+    };
+    let fleet = Fleet::with(&options)?;
+    let answers = fleet.lab.dir().join("answers");
+    fs::write(&answers, ANSWERS).map_err(E2eError::file(&answers))?;
+    fs::set_permissions(&answers, Permissions::from_mode(0o755)).map_err(E2eError::file(&answers))?;
+    let asks = "echo 'KbdInteractiveAuthentication yes' >/etc/ssh/sshd_config.d/01-asks.conf && systemctl reload ssh";
+    fleet.host.sh(asks)?.check("letting sshd ask")?;
+    Ok(fleet)
+}
+
+/// A sealed grant of alice's, reviewed and on the host, and its codes.
+fn sealed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
+    let asked = [
+        "--output", "json", "request", "create", "web-glass", "--host", host, "--reason", "for the day", "--codes", codes,
+    ];
+    let made = fleet.alice.stint(&asked)?.check("sealing a grant")?;
+    let told: serde_json::Value = serde_json::from_str(&made.stderr)
+        .map_err(|error| E2eError::answer("codes", format!("{error}: {made}")))?;
+    let id = told["request"].as_str().unwrap_or_default().to_owned();
+    let codes = told["codes"].as_array().into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned));
+    fleet.bob.approve(&id)?;
+    fleet.alice.activate(&id)?;
+    Ok((id, codes.collect()))
+}
+
+/// Alice logs in with her password, and answers with a code.
+fn by_code(fleet: &Fleet, code: &str, line: &str) -> Result<Outcome, E2eError> {
+    let (dir, code) = (fleet.lab.dir(), format!("CODE={code}"));
+    let answers = format!("SSH_ASKPASS={}", dir.join("answers").display());
+    let known = format!("UserKnownHostsFile={}", dir.join("known_hosts").display());
+    let env = ["env", "-u", "SSH_AUTH_SOCK", &code, &answers, "SSH_ASKPASS_REQUIRE=force"];
+    let ssh = ["ssh", "-F", "none", "-o", &known, "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"];
+    let asks = ["-o", "PreferredAuthentications=keyboard-interactive", "-o", "NumberOfPasswordPrompts=1"];
+    let to = format!("alice@{HOST}");
+    Ok(fleet.lab.control(&[&env[..], &ssh, &asks, &[&to, line]].concat())?)
+}
+
+fn refused(outcome: &Outcome, words: &str) {
+    assert!(!outcome.success() && outcome.text().contains(words), "{words:?} is missing: {outcome}");
+}
+
+fn is_sealed(host: &Host) -> bool {
+    host.ssh("alice", "true").is_ok_and(|o| o.status == 255 && o.text().contains("is sealed"))
+}
+
+#[test]
+fn with_the_broker_gone_a_code_opens_a_short_window_once_and_the_broker_hears_of_it_when_it_is_back() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    let (id, codes) = sealed(&fleet, HOST, "2")?;
+    fleet.grant_to(&fleet.carol, "web-login", "30m")?;
+    let keys_only = host.ssh("alice", "true")?;
+    refused(&keys_only, "PreferredAuthentications=keyboard-interactive");
+    assert!(Dropins::on(host)?.0.is_empty(), "nothing is open yet");
+    assert!(host.ssh("carol", "true")?.success());
+
+    fleet.broker.stop()?;
+    until("the news to be too old", BOUND, || {
+        host.ssh("carol", "true").is_ok_and(|o| o.text().contains("last heard from its broker"))
+    })?;
+    assert!(is_sealed(host));
+    refused(&by_code(&fleet, "", "true")?, "is sealed");
+
+    std::thread::scope(|scope| -> Tested {
+        let line = "sudo -n systemctl restart nginx.service && id -un && sleep 671";
+        let session = scope.spawn(|| by_code(&fleet, &codes[0].to_lowercase(), line));
+        until("the rule to be there", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.len() == 1))?;
+        // While it is open, it is a grant like any other.
+        let by_key = host.ssh("alice", "sudo -n systemctl restart nginx.service && id -un")?;
+        assert_eq!(by_key.stdout, "alice\n", "{by_key}");
+        until("the window to be over", BOUND, || session.is_finished())?;
+        let session = session.join().expect("ssh was run")?;
+        assert!(session.stdout.starts_with("alice\n"), "{session}");
+        Ok(())
+    })?;
+    until("all of it to be gone", BOUND, || {
+        is_sealed(host)
+            && processes_of(host, "alice").is_ok_and(|all| all.is_empty())
+            && Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty())
+    })?;
+    refused(&by_code(&fleet, &codes[0], "true")?, "was used at");
+    let again = by_code(&fleet, &codes[1], "id -un")?;
+    assert_eq!(again.stdout, "alice\n", "the other code is good: {again}");
+
+    fleet.broker.start()?;
+    until("the broker to know", BOUND, || {
+        let shown = fleet.alice.stint(&["grant", "show", &id]);
+        shown.is_ok_and(|shown| shown.stdout.matches("REVIEW OWED").count() == 2)
+    })?;
+    let shown = fleet.alice.run(&["grant", "show", &id])?;
+    assert!(shown.stdout.contains("OPS-12: the broker is gone"), "{shown}");
+    let journal = fleet.carol.run(&["audit", "ls", "--host", HOST])?;
+    assert!(journal.stdout.contains("BREAK-GLASS: alice opened grant"), "{journal}");
+    let code = codes[0].replace('-', "");
+    assert!(!journal.text().replace('-', "").contains(&code), "no code is ever on record");
+    Ok(())
+}
+
+#[test]
+fn codes_of_another_host_and_wrong_ones_open_nothing_and_make_one_wait_also_after_a_reboot() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    let (_, codes) = sealed(&fleet, HOST, "1")?;
+    let other = fleet.another_host("web-02")?;
+    let (_, others) = sealed(&fleet, "web-02", "1")?;
+    drop(other);
+    fleet.broker.stop()?;
+    // The right id with another secret.
+    let near = format!("{}-0000-0000-0000-0000", &codes[0][..4]);
+    for wrong in [others[0].as_str(), &near, "0000-0000-0000-0000-0000"] {
+        refused(&by_code(&fleet, wrong, "true")?, "opens nothing here for alice");
+    }
+    refused(&by_code(&fleet, &codes[0], "true")?, "too many break-glass codes were wrong");
+    host.power_cut()?;
+    host.start()?;
+    refused(&by_code(&fleet, &codes[0], "true")?, "too many break-glass codes were wrong");
+    until("the wait to be over", BOUND, || by_code(&fleet, &codes[0], "true").is_ok_and(|o| o.success()))?;
+    // A window is over with its boot.
+    host.power_cut()?;
+    host.start()?;
+    assert!(is_sealed(host));
+    refused(&by_code(&fleet, &codes[0], "true")?, "was used at");
+    Ok(())
+}
+
+#[test]
+fn a_code_that_cannot_be_burned_or_recorded_opens_nothing_and_says_why() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    let (_, codes) = sealed(&fleet, HOST, "1")?;
+    fleet.broker.stop()?;
+    let units = "stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier";
+    for folder in ["warden", "journal"] {
+        let at = format!("/var/lib/stint/{folder}");
+        let small = format!(
+            "systemctl stop {units} && cp -a {at} /root/kept-{folder} && mount -t tmpfs -o size=1m,mode=700 tmpfs {at} && \
+             cp -a /root/kept-{folder}/. {at} && systemctl start {units} && dd if=/dev/zero of={at}/filler bs=512; true"
+        );
+        host.sh(&small)?.check("filling a disk")?;
+        if folder == "journal" {
+            // What is left of the last page takes a few records yet.
+            until("the journal to be full", BOUND, || {
+                let tried = host.ssh("carol", "true");
+                let status = host.exec(&["stintd", "status", "--output", "json"]);
+                tried.is_ok() && status.is_ok_and(|status| status.stdout.contains("nothing can be recorded"))
+            })?;
+        }
+        until("the code to be refused with the cause", BOUND, || {
+            by_code(&fleet, &codes[0], "true").is_ok_and(|o| !o.success() && o.text().contains("make room on its disk"))
+        })?;
+        assert!(Dropins::on(host)?.0.is_empty());
+        host.sh(&format!("rm {at}/filler"))?.check("making room")?;
+        let mended = format!(
+            "systemctl stop {units} && cp -a {at}/. /root/kept-{folder} && umount {at} && cp -a /root/kept-{folder}/. {at} && systemctl start {units}"
+        );
+        host.sh(&mended)?.check("mending the disk")?;
+    }
+    // No attempt that could not be looked at made the code a used one.
+    until("the code to be good", BOUND, || by_code(&fleet, &codes[0], "true").is_ok_and(|o| o.success()))?;
+    Ok(())
+}
