@@ -56,12 +56,14 @@ pub(crate) fn answer(
     wrong.compare_sets("credentials", &asked.credentials, terms.credentials.iter().map(Fingerprint::as_str));
     let account = terms.rights.account.iter();
     wrong.compare_sets("SSH keys", &asked.keys, account.flat_map(|a| &a.keys).map(String::as_str));
-    let found = terms.codes.iter().map(|code| {
-        format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes)
-    });
-    let made = asked.codes.iter().map(|code| {
-        format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes)
-    });
+    let found = terms
+        .codes
+        .iter()
+        .map(|code| format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes));
+    let made = asked
+        .codes
+        .iter()
+        .map(|code| format!("{} {} {} {} {}", code.id, code.salt, code.hash, code.memory_kib, code.passes));
     let (made, found): (Vec<String>, Vec<String>) = (made.collect(), found.collect());
     wrong.compare_sets("codes", &made, found.iter().map(String::as_str));
     match asked.not_before {

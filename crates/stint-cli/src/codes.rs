@@ -14,9 +14,8 @@ pub(crate) fn make(count: u8, place: &CodePlace) -> Outcome<(Vec<Code>, Vec<NewC
         let mut bytes = Zeroizing::new([0; CODE_CHARS]);
         let mut salt = [0; 16];
         for part in [bytes.as_mut_slice(), &mut salt] {
-            getrandom::fill(part).map_err(|e| {
-                Failure::new(Exit::Refused, format!("no random numbers are to be had: {e}"))
-            })?;
+            getrandom::fill(part)
+                .map_err(|e| Failure::new(Exit::Refused, format!("no random numbers are to be had: {e}")))?;
         }
         let code = Code::of_random(&bytes);
         if codes.iter().any(|known| known.id() == code.id()) {

@@ -175,7 +175,8 @@ mod hashing {
             // Whoever could time the comparison would learn of a hash, and that stands in the bundle.
             self.id == code.id()
                 && self.mistake().is_none()
-                && hash(code, place, &self.salt, self.memory_kib, self.passes).is_ok_and(|hash| hash == self.hash)
+                && hash(code, place, &self.salt, self.memory_kib, self.passes)
+                    .is_ok_and(|hash| hash == self.hash)
         }
     }
 

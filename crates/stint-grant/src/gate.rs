@@ -244,7 +244,10 @@ impl OpenGate {
 
 impl Account {
     fn has_sealed(&self) -> bool {
-        self.shard.grants.iter().any(|grant| CheckedTerms::parse(&grant.terms).is_ok_and(|terms| terms.is_sealed()))
+        self.shard
+            .grants
+            .iter()
+            .any(|grant| CheckedTerms::parse(&grant.terms).is_ok_and(|terms| terms.is_sealed()))
     }
 }
 

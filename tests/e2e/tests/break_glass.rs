@@ -8,7 +8,7 @@ use stint_e2e::{Dropins, E2eError, Fleet, HOST, Options, processes_of};
 use stint_lab::{Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 const HOST_TOML: &str = "
 [managed]
@@ -63,13 +63,24 @@ fn fleet() -> Result<Fleet, E2eError> {
 /// A sealed grant of alice's, reviewed and on the host, and its codes.
 fn sealed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
     let asked = [
-        "--output", "json", "request", "create", "web-glass", "--host", host, "--reason", "for the day", "--codes", codes,
+        "--output",
+        "json",
+        "request",
+        "create",
+        "web-glass",
+        "--host",
+        host,
+        "--reason",
+        "for the day",
+        "--codes",
+        codes,
     ];
     let made = fleet.alice.stint(&asked)?.check("sealing a grant")?;
     let told: serde_json::Value = serde_json::from_str(&made.stderr)
         .map_err(|error| E2eError::answer("codes", format!("{error}: {made}")))?;
     let id = told["request"].as_str().unwrap_or_default().to_owned();
-    let codes = told["codes"].as_array().into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned));
+    let codes =
+        told["codes"].as_array().into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned));
     fleet.bob.approve(&id)?;
     fleet.alice.activate(&id)?;
     Ok((id, codes.collect()))
@@ -81,7 +92,8 @@ fn by_code(fleet: &Fleet, code: &str, line: &str) -> Result<Outcome, E2eError> {
     let answers = format!("SSH_ASKPASS={}", dir.join("answers").display());
     let known = format!("UserKnownHostsFile={}", dir.join("known_hosts").display());
     let env = ["env", "-u", "SSH_AUTH_SOCK", &code, &answers, "SSH_ASKPASS_REQUIRE=force"];
-    let ssh = ["ssh", "-F", "none", "-o", &known, "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"];
+    let ssh =
+        ["ssh", "-F", "none", "-o", &known, "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"];
     let asks = ["-o", "PreferredAuthentications=keyboard-interactive", "-o", "NumberOfPasswordPrompts=1"];
     let to = format!("alice@{HOST}");
     Ok(fleet.lab.control(&[&env[..], &ssh, &asks, &[&to, line]].concat())?)
@@ -96,7 +108,8 @@ fn is_sealed(host: &Host) -> bool {
 }
 
 #[test]
-fn with_the_broker_gone_a_code_opens_a_short_window_once_and_the_broker_hears_of_it_when_it_is_back() -> Tested {
+fn with_the_broker_gone_a_code_opens_a_short_window_once_and_the_broker_hears_of_it_when_it_is_back() -> Tested
+{
     let fleet = fleet()?;
     let host = &fleet.host;
     let (id, codes) = sealed(&fleet, HOST, "2")?;
@@ -181,7 +194,8 @@ fn a_code_that_cannot_be_burned_or_recorded_opens_nothing_and_says_why() -> Test
     let host = &fleet.host;
     let (_, codes) = sealed(&fleet, HOST, "1")?;
     fleet.broker.stop()?;
-    let units = "stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier";
+    let units =
+        "stint-warden.socket stint-warden-courier.socket stint-warden-sudo.socket stint-warden stint-courier";
     for folder in ["warden", "journal"] {
         let at = format!("/var/lib/stint/{folder}");
         let small = format!(
@@ -198,7 +212,8 @@ fn a_code_that_cannot_be_burned_or_recorded_opens_nothing_and_says_why() -> Test
             })?;
         }
         until("the code to be refused with the cause", BOUND, || {
-            by_code(&fleet, &codes[0], "true").is_ok_and(|o| !o.success() && o.text().contains("make room on its disk"))
+            by_code(&fleet, &codes[0], "true")
+                .is_ok_and(|o| !o.success() && o.text().contains("make room on its disk"))
         })?;
         assert!(Dropins::on(host)?.0.is_empty());
         host.sh(&format!("rm {at}/filler"))?.check("making room")?;

@@ -39,7 +39,9 @@ impl Warden {
         if self.commit().is_err() {
             return Err(NO_RECORD.to_owned());
         }
-        self.keeper.trial(&user, attempt).map_err(|refusal| self.refuse_code(None, user.as_str(), &code, &refusal))
+        self.keeper
+            .trial(&user, attempt)
+            .map_err(|refusal| self.refuse_code(None, user.as_str(), &code, &refusal))
     }
 
     /// A code was checked: `right` is the grant that it is for.
@@ -89,7 +91,13 @@ impl Warden {
         }
     }
 
-    fn refuse_code(&mut self, grant: Option<&GrantId>, user: &str, code: &str, refusal: &CodeRefusal) -> String {
+    fn refuse_code(
+        &mut self,
+        grant: Option<&GrantId>,
+        user: &str,
+        code: &str,
+        refusal: &CodeRefusal,
+    ) -> String {
         tracing::warn!(user, code, "break-glass code refused: {refusal}");
         // Attempts are few by their waits; those that come while somebody waits must not fill the disk.
         if !matches!(refusal, CodeRefusal::Wait(_)) || self.refusals.take(time::boottime_ms()) {

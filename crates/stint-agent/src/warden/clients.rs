@@ -238,8 +238,10 @@ async fn serve_registration(mut stream: UnixStream, to: mpsc::Sender<Message>) -
             let (answer, answered) = oneshot::channel();
             let message = Message::Register { register: Box::new(register), peer_pid: pid, answer };
             to.send(message).await.map_err(|_| "the warden ends")?;
-            while_it_waits(&mut stream, pid, async { answered.await.map_err(|_| "the warden ends".to_owned()) })
-                .await?
+            while_it_waits(&mut stream, pid, async {
+                answered.await.map_err(|_| "the warden ends".to_owned())
+            })
+            .await?
         }
         Err(error) => {
             let attempt: UseCode = serde_json::from_slice(&line).map_err(|_| error.to_string())?;

@@ -212,15 +212,14 @@ async fn hear(warden: &mut Warden, message: Message) {
             let said = Box::pin(warden.code_checked(*trial, right)).await;
             let _ = answer.send(said);
         }
-        Message::TryCode { .. } | Message::CodeChecked { .. } => {}
         Message::Decision(note) => warden.note_decision(*note).await,
         Message::Command { told, recorded } => {
             // Whoever told it may be gone; it is on record all the same.
             let _ = recorded.send(warden.note_command(*told));
         }
         Message::Stranger { detail } => warden.note_stranger(detail),
-        // It is looked at with all that has closed about now.
-        Message::LoginClosed { .. } => {}
+        // A login is looked at with all that has closed about now, and a code that nobody waits for is not looked at.
+        Message::LoginClosed { .. } | Message::TryCode { .. } | Message::CodeChecked { .. } => {}
     }
 }
 

@@ -91,7 +91,8 @@ impl Gate {
         opened: Vec<Opening>,
     ) -> Result<(), FileError> {
         let Some(current) = &self.current else { return Ok(()) };
-        let next = Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, opened, ..current.clone() };
+        let next =
+            Current { pulse: pulse.to_owned(), floor: floor.clone(), ended, opened, ..current.clone() };
         if next == *current { Ok(()) } else { self.put_in_force(next) }
     }
 

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+use stint_grant::codes::MAX_CODES;
 use stint_grant::host_config::parse_duration;
 use stint_grant::ids::{EntitlementName, GroupName, HostName, Principal, Sha256Hex, UserName};
 use stint_grant::record::{CommandRecord, RecordLevel};
 use stint_grant::rights::login::{Forwarding, LOGOUT_SERVICES};
 use stint_grant::rights::sudo::Program;
 use stint_grant::rights::{AccountRight, Arguments, Command, HomeEnd, LoginRight, Rights, SudoRule, groups};
-use stint_grant::codes::MAX_CODES;
 use stint_grant::terms::{LONGEST_SEALED, MIN_IDLE};
 use stint_grant::time::Seconds;
 use toml::Spanned;
@@ -258,7 +258,10 @@ fn check_codes(place: &Place<'_>, file: &File, it: &Entitlement) -> Result<(), F
         (it.max_extension.0 > 0, "max_extension: nobody can extend a window while the broker is gone"),
         (it.end_on_logout, "end_on_logout does not go with codes: a code opens a window of max_window"),
         (it.rights.account.is_some(), "account does not go with codes: they are for an account that stands"),
-        (it.reviews == 0, "reviews = 0 does not go with codes: nobody would have looked before they are used"),
+        (
+            it.reviews == 0,
+            "reviews = 0 does not go with codes: nobody would have looked before they are used",
+        ),
     ];
     match broken.iter().find(|(broken, _)| *broken) {
         Some((_, message)) => Err(place.wrong(codes, format!("codes: {message}"))),

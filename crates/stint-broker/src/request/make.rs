@@ -2,7 +2,9 @@
 
 use stint_api::requests::{NewCode, NewRequest};
 use stint_grant::codes::CodeVerifier;
-use stint_grant::ids::{CodeHash, CodeId, CodeSalt, Fingerprint, FleetName, GrantId, HostName, Principal, UserName};
+use stint_grant::ids::{
+    CodeHash, CodeId, CodeSalt, Fingerprint, FleetName, GrantId, HostName, Principal, UserName,
+};
 use stint_grant::rights::Rights;
 use stint_grant::terms::{CheckedTerms, Class, Terms, TermsError};
 use stint_grant::time::{Seconds, UnixTime};
@@ -249,17 +251,17 @@ mod tests {
     }
 
     fn make(asked: &NewRequest) -> Outcome<(String, CheckedTerms)> {
-        make_of(entitlement(), asked)
+        make_of(&entitlement(), asked)
     }
 
-    fn make_of(entitlement: Entitlement, asked: &NewRequest) -> Outcome<(String, CheckedTerms)> {
+    fn make_of(entitlement: &Entitlement, asked: &NewRequest) -> Outcome<(String, CheckedTerms)> {
         let fleet = "prod".parse().unwrap();
         let asking = Asking {
             fleet: &fleet,
             id: "abcdefgh2345".parse().unwrap(),
             principal: "alice".parse().unwrap(),
             user: "alice".parse().unwrap(),
-            entitlement: &entitlement,
+            entitlement,
             now: NOW,
         };
         terms(asking, asked)
@@ -304,11 +306,11 @@ mod tests {
 
     #[test]
     fn a_sealed_entitlement_takes_good_codes_for_one_host_and_nothing_else() {
+        type Spoil = fn(&mut NewRequest);
         let sealed = || Entitlement { codes: 2, max_extension: Seconds(0), ..entitlement() };
         let good = NewRequest { codes: vec![code("AAAA"), code("BBBB")], ..asked() };
-        let (_, terms) = make_of(sealed(), &good).unwrap();
+        let (_, terms) = make_of(&sealed(), &good).unwrap();
         assert!(terms.is_sealed() && terms.class == Class::BreakGlass && terms.codes.len() == 2);
-        type Spoil = fn(&mut NewRequest);
         let table: [(&str, Spoil); 7] = [
             ("no codes", |r| r.codes.clear()),
             ("too many codes", |r| r.codes.push(code("CCCC"))),
@@ -321,7 +323,7 @@ mod tests {
         for (what, spoil) in table {
             let mut bad = good.clone();
             spoil(&mut bad);
-            assert!(make_of(sealed(), &bad).is_err(), "{what} was taken");
+            assert!(make_of(&sealed(), &bad).is_err(), "{what} was taken");
         }
     }
 }

@@ -133,7 +133,9 @@ fn show_codes(codes: &[Code], request: &RequestView, output: Output) -> Outcome 
     let papers: Vec<_> = codes.iter().map(Code::for_paper).collect();
     if output == Output::Json {
         let papers: Vec<&str> = papers.iter().map(|paper| paper.as_str()).collect();
-        output::note(&Zeroizing::new(serde_json::json!({ "request": request.id, "codes": papers }).to_string()));
+        output::note(&Zeroizing::new(
+            serde_json::json!({ "request": request.id, "codes": papers }).to_string(),
+        ));
         return Ok(());
     }
     let mut text = Zeroizing::new(String::with_capacity(1024));

@@ -13,6 +13,8 @@ use pam_sys::types::{PamConversation, PamHandle, PamItemType, PamMessage, PamRes
 
 pub(crate) const SUCCESS: c_int = 0;
 pub(crate) const PERM_DENIED: c_int = 6;
+pub(crate) const PROMPT_ECHO_OFF: c_int = 1;
+pub(crate) const PROMPT_ECHO_ON: c_int = 2;
 
 unsafe extern "C" {
     fn pam_start_confdir(
@@ -46,9 +48,15 @@ pub(crate) fn module() -> PathBuf {
     module
 }
 
-/// What the user was shown, at an address that stays.
+/// What the user was shown, and what they answer, at an address that stays.
 #[derive(Default)]
-struct Shown(Vec<(c_int, String)>);
+struct Shown {
+    lines: Vec<(c_int, String)>,
+    /// The next ones first. Without any nobody is there, as in a login by key.
+    answers: std::collections::VecDeque<&'static str>,
+}
+/// Nobody can answer.
+const CONV_ERR: c_int = 19;
 
 /// What the application tells, and what was shown to its user.
 pub(crate) struct Session {
@@ -66,12 +74,22 @@ extern "C" fn converse(
     let count = usize::try_from(count).expect("a count");
     // SAFETY: libpam gives `count` messages and takes as many responses, allocated by malloc; `shown` is the box of `Session`.
     unsafe {
-        let Shown(shown) = &mut *shown.cast::<Shown>();
+        let shown = &mut *shown.cast::<Shown>();
+        *responses = libc::calloc(count, size_of::<PamResponse>()).cast();
         for i in 0..count {
             let message = **messages.add(i);
-            shown.push((message.msg_style, CStr::from_ptr(message.msg).to_string_lossy().into_owned()));
+            let text = CStr::from_ptr(message.msg).to_string_lossy().into_owned();
+            shown.lines.push((message.msg_style, text));
+            if matches!(message.msg_style, PROMPT_ECHO_OFF | PROMPT_ECHO_ON) {
+                let Some(answer) = shown.answers.pop_front() else {
+                    libc::free((*responses).cast());
+                    *responses = std::ptr::null_mut();
+                    return CONV_ERR;
+                };
+                let answer = CString::new(answer).expect("no NUL");
+                (**responses.add(i)).resp = libc::strdup(answer.as_ptr());
+            }
         }
-        *responses = libc::calloc(count, size_of::<PamResponse>()).cast();
     }
     SUCCESS
 }
@@ -121,6 +139,17 @@ impl Session {
         assert_eq!(unsafe { pam_putenv(self.pamh, pair.as_ptr()) }, SUCCESS);
         self
     }
+    /// What the user answers when they are asked, one after the other.
+    pub(crate) fn answering(mut self, answers: &[&'static str]) -> Self {
+        self.shown.answers = answers.iter().copied().collect();
+        self
+    }
+    /// The prompts that the user was shown, each with its style.
+    pub(crate) fn prompts(&self) -> Vec<(c_int, &str)> {
+        let prompts =
+            self.shown.lines.iter().filter(|(style, _)| matches!(*style, PROMPT_ECHO_OFF | PROMPT_ECHO_ON));
+        prompts.map(|(style, text)| (*style, text.as_str())).collect()
+    }
     pub(crate) fn account(&mut self) -> c_int {
         // SAFETY: the handle is live.
         self.last = unsafe { pam_acct_mgmt(self.pamh, 0) };
@@ -144,11 +173,11 @@ impl Session {
     }
     /// The lines that the user was shown.
     pub(crate) fn shown(&self) -> Vec<&str> {
-        self.shown.0.iter().map(|(_, text)| text.as_str()).collect()
+        self.shown.lines.iter().map(|(_, text)| text.as_str()).collect()
     }
     /// The one line that the user was shown.
     pub(crate) fn line(&self) -> &str {
-        let [(_, line)] = self.shown.0.as_slice() else { panic!("not one line: {:?}", self.shown.0) };
+        let [(_, line)] = self.shown.lines.as_slice() else { panic!("not one line: {:?}", self.shown.lines) };
         line
     }
     /// What pam_systemd would read; the module of the tests tells it in its password phase.

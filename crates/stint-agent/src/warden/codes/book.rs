@@ -42,7 +42,9 @@ pub(crate) enum CodeRefusal {
     #[error("no break-glass code can be used on this host, since {0}. Tell its administrator")]
     Damaged(String),
     /// The disk takes nothing.
-    #[error("no break-glass code can be used while this host cannot write it down ({0}): its administrator must make room on its disk")]
+    #[error(
+        "no break-glass code can be used while this host cannot write it down ({0}): its administrator must make room on its disk"
+    )]
     Unwritten(String),
 }
 

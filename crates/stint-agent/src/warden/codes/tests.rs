@@ -100,5 +100,8 @@ fn damaged_notes_refuse_every_code_instead_of_forgetting_which_were_used() {
     std::fs::write(dir.path().join("codes.json"), b"{").unwrap();
     let mut codes = Codes::open(dir.path());
     assert!(matches!(codes.count(&alice(), NOW), Err(CodeRefusal::Damaged(_))));
-    assert!(matches!(codes.burn(&alice(), (&grant(), &code("AAAA")), NOW, LAST), Err(CodeRefusal::Damaged(_))));
+    assert!(matches!(
+        codes.burn(&alice(), (&grant(), &code("AAAA")), NOW, LAST),
+        Err(CodeRefusal::Damaged(_))
+    ));
 }
