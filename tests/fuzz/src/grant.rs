@@ -10,12 +10,13 @@ use ssh_key::PrivateKey;
 use ssh_key::private::Ed25519Keypair;
 use stint_grant::bundle::{self, Grant, Head, HostIdentity, Pulse, Shard};
 use stint_grant::decision::{Purpose, Question, Verdict, decide};
+use stint_grant::codes::{Code, CodeVerifier};
 use stint_grant::dsse::{self, Document, Envelope, Verified};
 use stint_grant::gate::{self, Current, GateFiles, OpenGate, UserHeader};
 use stint_grant::host_config::HostConfig;
 use stint_grant::ids::{HostName, Sha256Hex, UserName};
 use stint_grant::keys::PublicKey;
-use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
+use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind, UseCode};
 use stint_grant::review::{self, ReviewDecision, SignedReview, Statement};
 use stint_grant::rights::login::Forwarding;
 use stint_grant::rights::sudo::Program;
@@ -145,6 +146,22 @@ fn terms_document() -> Terms {
         idle_limit: None,
         end_on_logout: false,
         codes: Vec::new(),
+    }
+}
+fn sealed_document() -> Terms {
+    let code = CodeVerifier {
+        id: id("7F3A"),
+        salt: id(&"0".repeat(32)),
+        hash: id(&"0".repeat(64)),
+        memory_kib: 19_456,
+        passes: 2,
+    };
+    Terms {
+        class: Class::BreakGlass,
+        hosts: vec![id("web-01")],
+        max_extension: Seconds(0),
+        codes: vec![code],
+        ..terms_document()
     }
 }
 fn shard_document() -> Shard {
@@ -419,6 +436,7 @@ pub fn account(data: &[u8]) {
                         let terms = CheckedTerms::parse(&grant.terms).expect("good terms");
                         assert!(grant.is_within(&terms) && grant.from <= NOW && NOW < grant.until);
                         assert_eq!((&terms.user, &terms.request), (&user, &grant.id));
+                        assert!(!terms.is_sealed(), "no code has opened it");
                     }
                     assert!(words::welcome(&permit).chars().all(words::is_plain));
                 }
@@ -446,6 +464,7 @@ pub fn host_config(data: &[u8]) {
 pub fn register(data: &[u8]) {
     reads_back::<DecisionNote>(data);
     reads_back::<Register>(data);
+    reads_back::<UseCode>(data);
     reads_back::<RegisterAnswer>(data);
 }
 
@@ -490,6 +509,15 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         grants: vec![id("aaaaaaaaaaaa")],
         until: at(1800),
     };
+    let use_code = UseCode {
+        format: 1,
+        service: "sshd".into(),
+        user: "alice".into(),
+        origin: Some("10.1.2.3".into()),
+        tty: None,
+        code: Code::typed("7F3A-ABCD-EFGH-JKMN-PQRS").expect("a code"),
+        reason: "the broker is gone".into(),
+    };
     let config = b"[managed]\nfirst_uid = 1000\nexempt_uids = [1001]\nonly = [{uid = 7, services = ['sudo']}]\n[limits]\n\
         staleness = '15m'\n[ceiling]\nmax_window = '1h 30m'\nfull_root = false\n[[ceiling.unreviewed]]\nuser = 'a'\n\
         sudo = { run_as = 'root', noexec = true, command = { program = { path = '/x', arguments = { exact = ['a'] } } } }\n";
@@ -505,6 +533,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("shard", [json(&proof), b"\n".to_vec(), shard].concat()),
         ("pulse", json(&pulse)),
         ("terms", terms_document().to_text().into_bytes()),
+        ("terms", sealed_document().to_text().into_bytes()),
         ("review", json(&approval())),
         ("review", approval().signature.into_bytes()),
         ("review", approval().statement.into_bytes()),
@@ -513,6 +542,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("host_config", config.to_vec()),
         ("register", json(&note)),
         ("register", json(&register)),
+        ("register", json(&use_code)),
         ("register", json(&RegisterAnswer { ok: true, message: String::new() })),
     ]
 }
