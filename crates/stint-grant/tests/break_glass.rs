@@ -210,7 +210,8 @@ fn what_is_free_of_reviews_otherwise_is_not_when_it_is_sealed() {
 fn a_broken_broker_can_neither_add_a_code_nor_lengthen_nor_unseal_what_was_reviewed() {
     let world = sealed();
     let own = CodeVerifier::of(&code(9), &place("web-01", "alice"), &[9; 16]);
-    let changes: [(&str, fn(&mut Terms, &CodeVerifier)); 5] = [
+    type Change = fn(&mut Terms, &CodeVerifier);
+    let changes: [(&str, Change); 5] = [
         ("a code of its own", |t, own| t.codes.push(own.clone())),
         ("another code", |t, own| t.codes[0] = own.clone()),
         ("another host", |t, _| t.hosts = vec!["web-02".parse().unwrap()]),
@@ -225,7 +226,10 @@ fn a_broken_broker_can_neither_add_a_code_nor_lengthen_nor_unseal_what_was_revie
         change(&mut other.terms, &own);
         let grant = Grant { until: at(600), ..other.grant() };
         let refused = world.judge(&grant, &[world.approval()], &ceiling()).expect_err(what);
-        assert!(matches!(refused, Refusal::Reviews { found: 0, .. } | Refusal::OtherTerms("host")), "{refused}");
+        assert!(
+            matches!(refused, Refusal::Reviews { found: 0, .. } | Refusal::OtherTerms("host")),
+            "{refused}"
+        );
     }
     let beyond = Grant { until: at(30 * DAY + 1), ..standing(&world) };
     assert_eq!(world.judge(&beyond, &[world.approval()], &ceiling()), Err(Refusal::Window));
@@ -233,11 +237,14 @@ fn a_broken_broker_can_neither_add_a_code_nor_lengthen_nor_unseal_what_was_revie
 
 #[test]
 fn terms_that_do_not_go_with_codes_are_refused() {
-    let changes: [(&str, fn(&mut Terms)); 10] = [
+    type Change = fn(&mut Terms);
+    let changes: [(&str, Change); 10] = [
         ("class", |t| t.class = Class::Incident),
         ("class", |t| t.codes.clear()),
         ("at most 16", |t| {
-            t.codes = (0..17).map(|n| CodeVerifier { id: Code::of_random(&[n; 20]).id(), ..t.codes[0].clone() }).collect()
+            t.codes = (0..17)
+                .map(|n| CodeVerifier { id: Code::of_random(&[n; 20]).id(), ..t.codes[0].clone() })
+                .collect()
         }),
         ("same id", |t| t.codes[1].id = t.codes[0].id.clone()),
         ("exactly one host", |t| t.hosts.push("web-02".parse().unwrap())),
@@ -276,7 +283,13 @@ fn a_code_is_read_as_people_type_it_and_shown_on_paper_only() {
     assert_eq!(code.for_paper().as_str(), "7F3A-ABCD-EFGH-JKMN-PQR0");
     assert_eq!(Code::typed("7F3A-ABCD-EFGH-JKMN-PQRO").unwrap(), code);
     assert_eq!(Code::typed("ILil0000000000000000").unwrap(), Code::typed("11110000000000000000").unwrap());
-    for bad in ["", "7F3A", "7F3A-ABCD-EFGH-JKMN-PQRU", "7F3A-ABCD-EFGH-JKMN-PQRSS", "7F3A-ABCD-EFGH-JKMN-PQR\u{ff10}"] {
+    for bad in [
+        "",
+        "7F3A",
+        "7F3A-ABCD-EFGH-JKMN-PQRU",
+        "7F3A-ABCD-EFGH-JKMN-PQRSS",
+        "7F3A-ABCD-EFGH-JKMN-PQR\u{ff10}",
+    ] {
         assert!(Code::typed(bad).is_err(), "{bad}");
     }
     assert_eq!(format!("{code:?}"), "Code(..)");
