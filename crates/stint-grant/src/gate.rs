@@ -224,8 +224,9 @@ impl OpenGate {
         pulse.check_time(now)?;
         let account = files.user.map(|bytes| open_account(&head, bytes, user)).transpose()?;
         // What is sealed is for the time in which no new bundle comes. Nobody else gets anywhere with one that is over.
-        if !account.as_ref().is_some_and(Account::has_sealed) {
-            head.check_time(now)?;
+        let in_time = head.check_time(now);
+        if in_time.is_err() && !account.as_ref().is_some_and(Account::has_sealed) {
+            in_time?;
         }
         let opened = current.opened.iter().filter(|opening| opening.is_open(now, reading)).cloned().collect();
         Ok(Self { head, pulse, account, ended: current.ended.clone(), opened, now })

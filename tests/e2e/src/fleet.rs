@@ -190,8 +190,16 @@ impl Fleet {
 
 fn arm(host: &Host) -> Result<(), E2eError> {
     host.exec(&["stintd", "arm", "--rollback", "10m"])?.check("stintd arm")?;
-    // From a new login, as it asks: it proves the way in.
-    host.ssh("rescue", "sudo -n stintd confirm")?.check("stintd confirm")?;
+    // From a new login, as it asks: it proves the way in. sshd reads its configuration anew, and refuses for a moment.
+    let mut said = host.ssh("rescue", "sudo -n stintd confirm")?;
+    until("sshd to listen again", BOUND, || {
+        let refused = said.status == 255 && said.stderr.contains("Connection refused");
+        if refused && let Ok(again) = host.ssh("rescue", "sudo -n stintd confirm") {
+            said = again;
+        }
+        !refused
+    })?;
+    said.check("stintd confirm")?;
     Ok(())
 }
 

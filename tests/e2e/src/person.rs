@@ -1,11 +1,12 @@
 //! Somebody at a laptop: a home of their own, their ssh key, and the command line.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use stint_lab::{Lab, Outcome};
+use stint_lab::{Lab, Outcome, Session};
 
 use crate::error::E2eError;
 
@@ -109,11 +110,27 @@ impl Person {
         })
     }
 
+    /// Starts `stint` at a terminal, where it may ask.
+    pub fn at_terminal(&self, args: &[&str]) -> Result<Session, E2eError> {
+        let program = self.program.to_string_lossy();
+        let words = std::iter::once(&*program).chain(args.iter().copied());
+        let line: Vec<String> = words.map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect();
+        let mut command = self.in_their_name("script");
+        command.args(["-qec", &line.join(" "), "/dev/null"]).env("TERM", "dumb");
+        Ok(Session::of(command)?)
+    }
+
+    fn in_their_name(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.lab.control_command(program);
+        command.env("HOME", &self.home).env("XDG_RUNTIME_DIR", self.home.join("run"));
+        command.env_remove("XDG_CONFIG_HOME").env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
     /// Starts `stint` and lets it run, as in another window.
     pub fn start(&self, args: &[&str]) -> Result<Child, E2eError> {
-        let mut command: Command = self.lab.control_command(&self.program);
-        command.args(args).env("HOME", &self.home).env_remove("XDG_CONFIG_HOME");
-        command.env("XDG_RUNTIME_DIR", self.home.join("run"));
+        let mut command = self.in_their_name(&self.program);
+        command.args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().map_err(E2eError::file(&self.program))
     }

@@ -91,6 +91,41 @@ fn a_certificate_alone_lets_its_holder_in_and_nothing_of_it_stands_after_the_end
     Ok(())
 }
 
+/// Waits until a request of somebody's is there, and approves it.
+fn approve_what_comes(fleet: &Fleet) -> Tested {
+    let mut pending = String::new();
+    until("the request to be there", BOUND, || {
+        let listed = fleet.bob.json(&["request", "ls", "--state", "pending"]);
+        pending = listed.ok().and_then(|l| l[0]["id"].as_str().map(str::to_owned)).unwrap_or_default();
+        !pending.is_empty()
+    })?;
+    fleet.bob.approve(&pending)?;
+    Ok(())
+}
+
+#[test]
+fn at_a_terminal_the_denied_login_asks_for_what_it_lacks_and_logs_in() -> Tested {
+    let fleet = Fleet::new()?;
+    without_authorized_keys(&fleet.host)?;
+    let options = lab_options(&fleet);
+    let args: Vec<&str> = ["ssh", HOST, "--"].into_iter().chain(options.iter().map(String::as_str)).collect();
+    let mut alice = fleet.alice.at_terminal(&args)?;
+    for (prompt, answer) in [("Entitlement [", "web-login"), ("Reason: ", "OPS-12 rollover"), ("For [", "5m")]
+    {
+        let heard = alice.wait_for(prompt, BOUND)?;
+        assert!(heard.contains("you have no grant. You may request here: "), "{heard}");
+        alice.type_line(answer)?;
+    }
+    let heard = alice.wait_for("waits for 1 review", BOUND)?;
+    assert!(heard.contains("OPS-12 rollover"), "{heard}");
+    approve_what_comes(&fleet)?;
+    let heard = alice.wait_for("alice@web-01", BOUND)?;
+    assert!(heard.contains("stint: access until") && heard.contains("(5 min)"), "{heard}");
+    alice.type_line("exit 7")?;
+    assert_eq!(alice.wait_closed(BOUND)?.code(), Some(7), "{}", alice.heard());
+    Ok(())
+}
+
 #[test]
 fn the_denied_login_requests_waits_for_the_review_and_logs_in() -> Tested {
     let fleet = Fleet::new()?;
@@ -111,18 +146,11 @@ fn the_denied_login_requests_waits_for_the_review_and_logs_in() -> Tested {
     args.extend(options.iter().map(String::as_str));
     args.push("whoami");
     let mut waiting = fleet.alice.start(&args)?;
-    let mut pending = String::new();
-    let asked = until("the request to be there", BOUND, || {
-        let listed = fleet.bob.json(&["request", "ls", "--state", "pending"]);
-        pending = listed.ok().and_then(|l| l[0]["id"].as_str().map(str::to_owned)).unwrap_or_default();
-        !pending.is_empty()
-    });
-    if asked.is_err() {
+    if let Err(error) = approve_what_comes(&fleet) {
         let _ = waiting.kill();
         eprintln!("{:?}", waiting.wait_with_output());
-        return Ok(asked?);
+        return Err(error);
     }
-    fleet.bob.approve(&pending)?;
     let done = waiting.wait_with_output().map_err(E2eError::file(std::path::Path::new("stint")))?;
     let errors = String::from_utf8_lossy(&done.stderr);
     assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), "alice", "{errors}");

@@ -60,8 +60,8 @@ impl Session {
         Self::of(command)
     }
 
-    /// Whatever the command shows, and whatever is typed to it.
-    pub(crate) fn of(mut command: Command) -> Result<Self, LabError> {
+    /// Whatever the command shows, and whatever is typed to it. `script -qec LINE /dev/null` gives it a terminal.
+    pub fn of(mut command: Command) -> Result<Self, LabError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
         let mut client = command.spawn().map_err(|source| LabError::Start { program, source })?;
