@@ -8,9 +8,9 @@ use crate::message::{InfoMessage, InfoValue};
 /// The most bytes of all arguments that a record holds. With every byte escaped a record must still fit into an entry of a public log.
 const MAX_ARGUMENT_BYTES: usize = 6 * 1024;
 /// The most bytes of a path.
-const MAX_PATH_BYTES: usize = 1024;
+pub(crate) const MAX_PATH_BYTES: usize = 1024;
 /// The most bytes of a name.
-const MAX_NAME_BYTES: usize = 256;
+pub(crate) const MAX_NAME_BYTES: usize = 256;
 /// The most bytes of a reason.
 const MAX_REASON_BYTES: usize = 1024;
 
@@ -37,7 +37,7 @@ pub fn reason(bytes: &[u8]) -> String {
 /// The arguments as they are recorded, and a hash over all of them where that is not exactly what they were.
 ///
 /// Arguments pass here and nowhere else on their way to the record: rules that hide a secret belong here.
-fn arguments(argv: &[Vec<u8>]) -> (Vec<String>, Option<Hash>) {
+pub(crate) fn arguments(argv: &[Vec<u8>]) -> (Vec<String>, Option<Hash>) {
     let mut left = MAX_ARGUMENT_BYTES;
     let mut shown = Vec::new();
     let mut exact = true;
@@ -60,7 +60,7 @@ fn arguments(argv: &[Vec<u8>]) -> (Vec<String>, Option<Hash>) {
 }
 
 /// A text of at most so many bytes, with a mark where it was cut or is not UTF-8.
-fn clipped(bytes: &[u8], max: usize) -> String {
+pub(crate) fn clipped(bytes: &[u8], max: usize) -> String {
     if bytes.len() <= max {
         let text = String::from_utf8_lossy(bytes);
         if text.len() <= max {

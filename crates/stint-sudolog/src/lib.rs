@@ -1,8 +1,9 @@
-//! What sudo tells its log server, and what becomes of it. Pure: no I/O, no clock.
+//! What sudo tells its log server, what sudo-rs tells the host's log, and what becomes of it. Pure: no I/O, no clock.
 //!
 //! - [`message`]: the messages, as sudo's own `sudo_logsrv.proto(5)` declares them; [`frame`]: their bytes on the wire and in a file;
 //! - [`conversation`]: which message may come when, and what it means;
 //! - [`command`]: what of a command is put on record;
+//! - [`entry`]: one entry of systemd's journal; [`sudo_rs`]: what sudo-rs writes there of a command;
 //! - [`recording`]: what a command printed, as a file that can be played back; [`screen`]: what of it an onlooker's terminal may get.
 //!
 //! ```
@@ -17,7 +18,9 @@
 
 pub mod command;
 pub mod conversation;
+pub mod entry;
 pub mod frame;
 pub mod message;
 pub mod recording;
 pub mod screen;
+pub mod sudo_rs;

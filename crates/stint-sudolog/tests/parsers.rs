@@ -13,6 +13,7 @@ fn check(target: &str, bytes: &[u8]) {
     match target {
         "conversation" => checks::conversation(bytes),
         "recording" => checks::recording(bytes),
+        "journal" => checks::journal(bytes),
         other => panic!("no target is called {other}"),
     }
 }
@@ -37,5 +38,6 @@ proptest! {
         check("conversation", &bytes);
         let recording = [stint_sudolog::recording::MAGIC, &bytes].concat();
         check("recording", &recording);
+        check("journal", &bytes);
     }
 }

@@ -1,6 +1,7 @@
 //! Checks of what sudo tells its log server.
 
 use stint_sudolog::conversation::{Conversation, Heard};
+use stint_sudolog::entry::Entry;
 use stint_sudolog::frame;
 use stint_sudolog::message::{
     AcceptMessage, ClientHello, ClientKind, ClientMessage, ExitMessage, InfoMessage, InfoValue, IoBuffer,
@@ -8,6 +9,7 @@ use stint_sudolog::message::{
 };
 use stint_sudolog::recording::{self, MAGIC, Recording};
 use stint_sudolog::screen::Screen;
+use stint_sudolog::sudo_rs::{self, Line, Pieces};
 
 /// The bytes of a connection: nothing is heard before the greeting, nothing runs twice, nothing comes after the end, and each message
 /// writes itself so that it is read again as the same.
@@ -73,6 +75,37 @@ fn harmless(shown: &[u8]) {
     }
 }
 
+/// The journal as journalctl prints it: nothing that is put together is lost, and what is read as a command is in bounds and stands in the
+/// line, once.
+pub fn journal(data: &[u8]) {
+    let mut pieces = Pieces::default();
+    let mut pids = Vec::new();
+    for line in data.split(|byte| *byte == b'\n') {
+        let Ok(entry) = Entry::read(line) else { continue };
+        let Some(message) = entry.message else { continue };
+        pids.push(entry.pid);
+        for whole in pieces.put(entry.pid, &message) {
+            told(&whole);
+        }
+    }
+    for pid in pids {
+        pieces.close(pid).iter().for_each(|whole| told(whole));
+    }
+    told(&String::from_utf8_lossy(data));
+}
+
+fn told(line: &str) {
+    let Line::Command(what) = sudo_rs::read(line) else { return };
+    assert!(line.starts_with(&format!("{} : ", what.user)) || what.user.ends_with("..."), "another user");
+    assert!(what.argv.iter().map(String::len).sum::<usize>() <= 8 * 1024, "arguments without bound");
+    assert!(what.cwd.len() <= 1024 && what.command.len() <= 1024, "paths without bound");
+    let reading = format!(" ; USER={} ; COMMAND=", what.run_as);
+    assert!(
+        what.run_as.ends_with("...") || line.matches(&reading).count() == 1,
+        "it can be read in two ways"
+    );
+}
+
 fn message(kind: ClientKind) -> Vec<u8> {
     frame::client(&ClientMessage { kind: Some(kind) })
 }
@@ -107,10 +140,21 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         reason: b"command not allowed".to_vec(),
         info_msgs: info_msgs.clone(),
     }));
+    let entry = |message: &str| {
+        format!(
+            r#"{{"__CURSOR":"s=1","__MONOTONIC_TIMESTAMP":"5","_BOOT_ID":"b0","_PID":"812","_UID":"1000","_EXE":"/usr/bin/sudo","_TRANSPORT":"syslog","MESSAGE":"{message}"}}"#
+        )
+    };
+    let ran = [
+        entry("alice : TTY=/dev/pts/0 ; PWD=/home/alice ; USER=root ; COMMAND=/usr/bin/echo a [...]"),
+        entry("[...]  b ; USER=root ; COMMAND=/bin/true"),
+        entry("alice :  PWD=/ ; USER=root ; COMMAND=/usr/bin/id -u"),
+    ];
     let printed = [output(b"\x1b[1mone\x1b[0m\r\n"), output(b"\x1b]0;title\x07two\xc3\xa4")].concat();
     vec![
         ("conversation", [&hello[..], &accept(true), &printed, &accept(false), &exit].concat()),
         ("conversation", [&hello[..], &reject].concat()),
         ("recording", [MAGIC, &accept(true), &printed, &exit].concat()),
+        ("journal", ran.join("\n").into_bytes()),
     ]
 }

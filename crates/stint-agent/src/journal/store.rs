@@ -314,6 +314,17 @@ impl Journal {
         Ok(shipment)
     }
 
+    /// The durable records from a place on, and some before it.
+    pub(crate) fn records_since(&self, epoch: u64, size: u64) -> Result<Vec<Vec<u8>>, JournalError> {
+        let ids = segment::list(&self.dir)?;
+        let begin = ids.iter().rposition(|id| (id.epoch, id.first) <= (epoch, size)).unwrap_or(0);
+        let mut records = Vec::new();
+        for id in &ids[begin..] {
+            records.extend(segment::read(&self.dir, id)?.map_or_else(|_| Vec::new(), |read| read.records));
+        }
+        Ok(records)
+    }
+
     /// Says alarms to the machine's auth log as well, from now on.
     pub(crate) fn tell_auth_log(&mut self, log: AuthLog) {
         self.auth_log = Some(log);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use stint_grant::ids::GrantId;
 use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer, UseCode};
+use stint_sudolog::entry::Entry;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
@@ -100,7 +101,14 @@ pub(crate) enum Message {
         /// Who.
         detail: String,
     },
-    /// The process that opened a login has ended.
+    /// Somebody wrote something to the host's journal.
+    Logged(Box<Entry>),
+    /// The host's journal is not read.
+    JournalLost {
+        /// Why.
+        detail: String,
+    },
+    /// The process that opened a login, or that runs a command, has ended.
     LoginClosed {
         /// Which.
         login: Login,
@@ -119,6 +127,8 @@ impl Message {
             | Self::Decision(_)
             | Self::Command { .. }
             | Self::Stranger { .. }
+            | Self::Logged(_)
+            | Self::JournalLost { .. }
             | Self::LoginClosed { .. } => false,
         }
     }
@@ -342,7 +352,7 @@ async fn accept(listener: &UnixListener) -> UnixStream {
 }
 
 /// One line without its newline; `None` at the end. A line over the bound is an error.
-async fn read_line<R: AsyncRead + Unpin>(
+pub(super) async fn read_line<R: AsyncRead + Unpin>(
     lines: &mut BufReader<R>,
     max: usize,
 ) -> io::Result<Option<Vec<u8>>> {

@@ -44,7 +44,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
         Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop.clone())?,
         None => warden.nobody_hears_sudo(),
     }
-    let mut logins = Logins::new(to_loop);
+    let mut logins = Logins::new(to_loop.clone());
+    let mut log = sudo_log::Follow::new(to_loop);
 
     let mut deadline = Deadline::new()?;
     let mut clock = ClockWatch::new()?;
@@ -79,6 +80,7 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                     shows_now = matches!(message, Message::CourierSays { .. });
                     if let Message::LoginClosed { login } = &message {
                         logins.forget(login);
+                        warden.note_over(login);
                         unseen.sessions = true;
                         look_at = look_at.or(Some(Instant::now() + LOOK_AFTER));
                     }
@@ -143,7 +145,10 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
             unseen.sessions = true;
             look_at = look_at.or(Some(Instant::now() + TIDY_AFTER));
         }
-        logins.follow(warden.logins_to_end_with());
+        let commands = warden.awaited.logins();
+        logins.follow(warden.logins_to_end_with().into_iter().chain(commands).collect());
+        let now_ms = time::boottime_ms();
+        log.set(warden.awaited.listens(now_ms), || warden.awaited.wanted(now_ms));
         retry.look(Instant::now(), standing(warden, &changes));
         // Apart from the rest of the loop, which has room for what happens at every turn.
         Box::pin(warden.look_for_residue()).await;
@@ -218,6 +223,8 @@ async fn hear(warden: &mut Warden, message: Message) {
             let _ = recorded.send(warden.note_command(*told));
         }
         Message::Stranger { detail } => warden.note_stranger(detail),
+        Message::Logged(entry) => warden.note_logged(&entry),
+        Message::JournalLost { detail } => warden.journal_lost(detail),
         // A login is looked at with all that has closed about now, and a code that nobody waits for is not looked at.
         Message::LoginClosed { .. } | Message::TryCode { .. } | Message::CodeChecked { .. } => {}
     }
@@ -313,7 +320,8 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
 /// The next moment, in milliseconds of CLOCK_BOOTTIME, at which something is due.
 fn next_deadline(warden: &Warden) -> Option<u64> {
     let opened = warden.keeper.next_end_of_opened();
-    let after_sessions = warden.desk.next_deadline().into_iter().chain(warden.missed.next()).chain(opened);
+    let lines = warden.missed.next().into_iter().chain(warden.awaited.next(time::boottime_ms()));
+    let after_sessions = warden.desk.next_deadline().into_iter().chain(lines).chain(opened);
     let sessions = warden.enforcer.next_deadline().into_iter().chain(after_sessions).min();
     let Some(reading) = time::read_clocks() else { return sessions };
     let floor = &warden.keeper.state().floor;

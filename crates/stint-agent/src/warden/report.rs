@@ -78,6 +78,7 @@ fn of(warden: &Warden) -> Status {
             &faults.module,
             &faults.clock,
             &faults.sudo_log,
+            &faults.sudo_rs,
             &journal_fault,
             &shipping,
         ]

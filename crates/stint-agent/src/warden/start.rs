@@ -6,6 +6,7 @@ use stint_grant::bundle::HostIdentity;
 use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
 use stint_log::record::Event;
+use stint_sudolog::sudo_rs::Pieces;
 
 use super::accounts::Steward;
 use super::allowance::Allowance;
@@ -113,6 +114,8 @@ pub(super) async fn start(
         refusals: Allowance::default(),
         observed: std::collections::BTreeSet::new(),
         missed: sudo_log::Missed::default(),
+        awaited: sudo_log::AwaitedLines::default(),
+        pieces: Pieces::default(),
         wall_offset: wall_offset(&reading),
     };
     if let Some(cause) = malformed {
@@ -128,6 +131,7 @@ pub(super) async fn start(
     let at = warden.moment(&reading);
     let mut recorder = Holding { journal: &mut warden.journal, drafts: &mut warden.desk.drafts };
     warden.enforcer.adopt(warden.keeper.live(), at, &mut recorder).await;
+    warden.take_over_lines(&reading);
     warden.reconcile_groups(true).await;
     warden.settle_sshd().await;
     // A disk that is full keeps nobody's rights from ending: the loop tries again.

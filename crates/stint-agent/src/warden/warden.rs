@@ -13,6 +13,7 @@ use stint_grant::record::RecordLevel;
 use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
 use stint_grant::time::{ClockReading, Seconds};
 use stint_log::record::{Event, Mode, Verdict};
+use stint_sudolog::sudo_rs::Pieces;
 use tokio::sync::mpsc;
 
 use super::accounts::Steward;
@@ -27,7 +28,7 @@ use super::residue::{Desk, Holding};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::Sshd;
 use super::status::CourierStatus;
-use super::sudo_log::Missed;
+use super::sudo_log::{AwaitedLines, Missed};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::time;
 use super::trust::Trust;
@@ -66,6 +67,9 @@ pub(super) struct Warden {
     pub(super) observed: BTreeSet<GrantId>,
     /// Commands that sudo has to tell of.
     pub(super) missed: Missed,
+    /// Commands that sudo-rs has to write of, and the beginnings of long lines.
+    pub(super) awaited: AwaitedLines,
+    pub(super) pieces: Pieces,
     /// The wall clock against the boot clock, in seconds, to measure a jump.
     pub(super) wall_offset: i64,
 }
@@ -103,6 +107,8 @@ pub(super) struct Faults {
     pub(super) clock: Option<String>,
     /// Nobody hears what sudo tells of commands.
     pub(super) sudo_log: Option<String>,
+    /// What sudo-rs writes is not read.
+    pub(super) sudo_rs: Option<String>,
 }
 
 impl Warden {
@@ -296,9 +302,10 @@ impl Warden {
         };
         // sudo has been told to tell of it.
         let is_told_of = strict
-            && self.drop_in_refusals.tells_of_commands()
             && matches!(register.service.as_str(), "sudo" | "sudo-i")
             && live.iter().any(|grant| recorded(grant) && !grant.rules().is_empty());
+        let by_log = self.drop_in_refusals.is_sudo_rs();
+        let user = register.user.clone();
         let what = format!("sudo of {} (pid {peer_pid}) runs a command that is not on record", register.user);
         if self.enforces() {
             let opens: Vec<_> = live.iter().filter(|grant| register.grants.contains(grant.id())).collect();
@@ -309,7 +316,11 @@ impl Warden {
             return no_record();
         }
         if is_told_of && answer.ok {
-            self.missed.registered(peer_pid, what, reading.boottime_ms);
+            if by_log {
+                self.await_line(&user, peer_pid, &reading);
+            } else {
+                self.missed.registered(peer_pid, what, reading.boottime_ms);
+            }
         }
         answer
     }
@@ -354,6 +365,7 @@ impl Warden {
             tracing::error!("{detail}");
             self.journal.record(Event::Alarm { what: "command-not-recorded".to_owned(), detail });
         }
+        self.look_for_lines(time::boottime_ms());
         // Also when the time is not known: what was asked to end is killed by the boot clock, which nobody can set.
         let mut recorder = Holding { journal: &mut self.journal, drafts: &mut self.desk.drafts };
         self.enforcer.tick(time::boottime_ms(), &mut recorder).await;

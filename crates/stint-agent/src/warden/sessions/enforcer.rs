@@ -137,6 +137,16 @@ impl Enforcer {
         Some((found.name.clone(), found.basis.first().map(|basis| basis.grant.clone())))
     }
 
+    /// When a process began, and the uid that logged in.
+    pub(crate) fn process(&self, pid: u32) -> Option<(u64, Option<u32>)> {
+        Some((self.proc.stat(pid)?.started, self.proc.login_uid(pid)))
+    }
+
+    /// Whether a process lives, and is the one that began then.
+    pub(crate) fn process_lives(&self, pid: u32, started: u64) -> bool {
+        self.proc.is_alive(pid, started)
+    }
+
     /// The grants whose processes are being ended.
     pub(crate) fn ending(&self) -> Vec<GrantId> {
         self.closings.iter().map(|closing| closing.grant().clone()).collect()

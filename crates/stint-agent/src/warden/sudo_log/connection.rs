@@ -67,7 +67,7 @@ pub(super) async fn serve(
     let mut run = Run {
         stream,
         peer,
-        name: name(),
+        name: run_name(),
         of: None,
         accepted: None,
         exit: None,
@@ -235,7 +235,7 @@ async fn understand(body: &[u8]) -> Result<ClientMessage, Broken> {
 }
 
 /// A name that no other run has.
-fn name() -> String {
+pub(super) fn run_name() -> String {
     let mut bytes = [0; 10];
     // Without chance the kernel does not even boot.
     getrandom::fill(&mut bytes).expect("the kernel gives random bytes");

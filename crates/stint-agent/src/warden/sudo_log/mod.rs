@@ -6,15 +6,27 @@
 //! - [`recordings`] keeps what commands print, in bounds;
 //! - [`missed`] finds the commands that run and were not told of;
 //! - [`told`] is what comes to the loop, and how it becomes a record.
+//!
+//! sudo-rs knows no log server. It writes a line to syslog, which any user can imitate. So:
+//!
+//! - [`awaited`] knows the sessions that sudo-rs registered by PAM: only what those very processes write after that is taken, once;
+//! - [`follow`] reads the host's journal with journalctl, only as long as a line is waited for;
+//! - [`written`] puts them on record.
 
+mod awaited;
 mod connection;
+mod follow;
 mod missed;
 mod note;
 mod peer;
 mod receiver;
 pub(crate) mod recordings;
 mod told;
+mod written;
 
+pub(super) use awaited::AwaitedLines;
+pub(super) use follow::Follow;
+pub(crate) use follow::hears_syslog;
 pub(super) use missed::Missed;
 pub(super) use receiver::start;
 pub(super) use told::{Attribution, Told, records};

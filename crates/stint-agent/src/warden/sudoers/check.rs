@@ -40,7 +40,7 @@ pub(super) fn check(tools: &Tools, file: &Path, intent: &DropIn<'_>) -> Result<(
     let (cvtsudoers, visudo, checks_owner) = match tools {
         Tools::Sudo { cvtsudoers, visudo, checks_owner, .. } => (cvtsudoers, visudo, checks_owner),
         // It has nothing that tells what it understood: so only what means itself was written, and it must parse.
-        Tools::SudoRs { visudo } => return accepts(visudo, &["-c", "-f"], file),
+        Tools::SudoRs { visudo, .. } => return accepts(visudo, &["-c", "-f"], file),
     };
     let read = run(cvtsudoers, &["-f", "json"], Some(file))?;
     if !read.ok || !read.err.trim().is_empty() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::warden::run::{self, RunError, Said};
+use crate::warden::sudo_log::hears_syslog;
 use stint_grant::record::{CommandRecord, RecordLevel};
 
 use super::render::Dialect;
@@ -58,6 +59,8 @@ pub(super) enum Tools {
     SudoRs {
         /// `visudo`.
         visudo: PathBuf,
+        /// Whether what it writes of commands comes to systemd's journal.
+        is_heard: bool,
     },
 }
 
@@ -74,7 +77,7 @@ impl Tools {
     pub(super) fn can_record(&self, record: CommandRecord) -> Result<(), Unsupported> {
         match self {
             Self::Sudo { version, .. } => sudo_can_record(*version, record),
-            Self::SudoRs { .. } => sudo_rs_can_record(record),
+            Self::SudoRs { is_heard, .. } => sudo_rs_can_record(record, *is_heard),
         }
     }
 }
@@ -89,10 +92,12 @@ fn sudo_can_record(found: Version, record: CommandRecord) -> Result<(), Unsuppor
     short.map_or(Ok(()), |(_, needed, what)| Err(Unsupported::CannotRecord { what, found, needed }))
 }
 
-/// sudo-rs knows no log server: it names commands in the host's own log and tells nobody of them. A record that nothing depends on is
-/// what every grant asks for that does not say otherwise, so it is left to that log; any other is refused.
-fn sudo_rs_can_record(record: CommandRecord) -> Result<(), Unsupported> {
+/// sudo-rs knows no log server: it names commands in the host's log, and that they run does not depend on it. So a record of them can be
+/// had where that log is systemd's journal, and nothing more.
+fn sudo_rs_can_record(record: CommandRecord, is_heard: bool) -> Result<(), Unsupported> {
+    let unheard = record.level > RecordLevel::None && !is_heard;
     let cannot = [
+        (unheard, "a record of commands, since its log does not come to systemd's journal here"),
         (record.level == RecordLevel::Io, "a record of output"),
         (record.input, "a record of input"),
         (record.subcommands, "a record of subcommands"),
@@ -104,6 +109,11 @@ fn sudo_rs_can_record(record: CommandRecord) -> Result<(), Unsupported> {
 
 /// The program itself, so that another one in its place is noticed: device, inode, size, change.
 pub(super) type Stamp = (u64, u64, u64, i64, i64);
+
+/// This host's sudo.
+pub(crate) fn program() -> Option<PathBuf> {
+    find("sudo").ok()
+}
 
 /// The stamp of this host's sudo.
 pub(super) fn stamp() -> Option<Stamp> {
@@ -174,7 +184,9 @@ pub(super) fn detect() -> Result<Tools, Unsupported> {
     let said = format!("{}{}", said.out, said.err);
     match parse(&said).ok_or_else(|| Unsupported::Unknown(said.lines().next().unwrap_or("").to_owned()))? {
         Implementation::SudoRs(found) if found < OLDEST_RS => Err(Unsupported::SudoRsTooOld { found }),
-        Implementation::SudoRs(_) => Ok(Tools::SudoRs { visudo: find("visudo")? }),
+        Implementation::SudoRs(_) => {
+            Ok(Tools::SudoRs { visudo: find("visudo")?, is_heard: hears_syslog(Path::new("/")) })
+        }
         Implementation::Sudo(found) if found < OLDEST => Err(Unsupported::TooOld { found }),
         Implementation::Sudo(version) => Ok(Tools::Sudo {
             cvtsudoers: find("cvtsudoers")?,
@@ -281,7 +293,7 @@ mod tests {
 
     #[test]
     fn sudo_rs_is_asked_for_no_record_that_a_grant_depends_on() {
-        let tools = Tools::SudoRs { visudo: PathBuf::new() };
+        let tools = Tools::SudoRs { visudo: PathBuf::new(), is_heard: true };
         let commands = CommandRecord::COMMANDS;
         assert_eq!(tools.can_record(CommandRecord::NONE), Ok(()));
         assert_eq!(tools.can_record(commands), Ok(()));
@@ -293,6 +305,9 @@ mod tests {
         ] {
             assert_eq!(tools.can_record(record), Err(Unsupported::SudoRsCannotRecord { what }));
         }
+        let unheard = Tools::SudoRs { visudo: PathBuf::new(), is_heard: false };
+        assert_eq!(unheard.can_record(CommandRecord::NONE), Ok(()));
+        assert!(unheard.can_record(commands).unwrap_err().to_string().contains("systemd's journal"));
     }
 
     #[test]

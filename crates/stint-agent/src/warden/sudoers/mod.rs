@@ -20,5 +20,6 @@ mod render;
 pub(crate) mod tickets;
 
 pub(crate) use groups::{GroupRights, rights_of_groups};
+pub(crate) use implementation::program;
 pub(crate) use plan::is_ours;
 pub(crate) use reconcile::{Refusals, SudoersError, reconcile};

@@ -45,9 +45,9 @@ pub(crate) enum SudoersError {
 pub(crate) struct Refusals(BTreeMap<GrantId, String>, Option<(Stamp, Dialect)>);
 
 impl Refusals {
-    /// Whether this host's sudo tells of the commands that it is told to tell of: sudo-rs does not.
-    pub(crate) fn tells_of_commands(&self) -> bool {
-        !matches!(self.1, Some((_, Dialect::SudoRs)))
+    /// Whether this host's sudo is sudo-rs, which tells no log server of its commands.
+    pub(crate) fn is_sudo_rs(&self) -> bool {
+        matches!(self.1, Some((_, Dialect::SudoRs)))
     }
 
     /// In which words this host's sudo is spoken to. It is asked anew when another program stands in its place.
