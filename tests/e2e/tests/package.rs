@@ -103,7 +103,7 @@ fn enabled_profiles_put_the_gate_first_the_limit_before_pam_systemd_and_the_regi
                     pam_stint.so session register";
     let (unix, systemd) = ("session required pam_unix.so", "session optional pam_systemd.so");
     // The first three lines are the Primary block, which permits. Debian 13 has a line about the umask after it.
-    let others = |file| -> Result<Vec<String>, E2eError> {
+    let others = |file| -> Result<Vec<String>, LabError> {
         let lines = pam_lines(&host, file)?;
         Ok(lines.into_iter().skip(3).filter(|line| !line.contains("pam_umask.so")).collect())
     };
