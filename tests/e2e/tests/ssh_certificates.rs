@@ -65,7 +65,7 @@ impl Stolen {
 
 /// What sshd wrote to the host's log.
 fn sshd_said(host: &Host, words: &str) -> bool {
-    host.sh("journalctl -t sshd -o cat --no-pager").is_ok_and(|log| log.stdout.contains(words))
+    host.sh("journalctl -t sshd -t sshd-session -o cat --no-pager").is_ok_and(|log| log.stdout.contains(words))
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn at_a_terminal_the_denied_login_asks_for_what_it_lacks_and_logs_in() -> Tested
     assert!(heard.contains("OPS-12 rollover"), "{heard}");
     approve_what_comes(&fleet)?;
     let heard = alice.wait_for("alice@web-01", BOUND)?;
-    assert!(heard.contains("stint: access until") && heard.contains("(5 min)"), "{heard}");
+    assert!(heard.contains("stint: access until"), "{heard}");
     alice.type_line("exit 7")?;
     assert_eq!(alice.wait_closed(BOUND)?.code(), Some(7), "{}", alice.heard());
     Ok(())
