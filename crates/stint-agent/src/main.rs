@@ -96,6 +96,9 @@ enum Command {
         /// The grant's id
         grant: String,
     },
+    /// Take flags and mounts off stint's own files (the warden has systemd run it)
+    #[command(hide = true)]
+    Free,
     /// Read host.toml and say what is wrong with it, or what it means
     CheckConfig {
         /// The file
@@ -218,6 +221,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Sweep { grant } => {
             log_to_stderr();
             warden::residue::sweep(&grant).map_err(Failure::failed)?;
+        }
+        Command::Free => {
+            log_to_stderr();
+            warden::freeing::run().map_err(Failure::failed)?;
         }
         Command::CheckConfig { file } => check_config::run(&file)?,
     }

@@ -59,6 +59,10 @@ pub enum Kind {
     Containers,
     /// Shared memory, semaphores and queues.
     Ipc,
+    /// File systems that were mounted.
+    Mounts,
+    /// Processes that no unit holds, that hold a terminal which is gone, or that are traced.
+    Processes,
     /// stint's own files.
     Stint,
     /// What `watch` names.
@@ -104,6 +108,8 @@ impl Kind {
             Self::Listeners => "listeners",
             Self::Containers => "containers",
             Self::Ipc => "ipc",
+            Self::Mounts => "mounts",
+            Self::Processes => "processes",
             Self::Stint => "stint",
             Self::Watched => "watched",
         }
@@ -139,6 +145,8 @@ impl Kind {
                 | Self::Listeners
                 | Self::Containers
                 | Self::Ipc
+                | Self::Mounts
+                | Self::Processes
                 | Self::Stint
         )
     }
@@ -244,7 +252,9 @@ mod tests {
 
     #[test]
     fn every_default_can_be_done_and_every_word_is_read_back() {
-        for kind in ["authorized-keys", "setuid", "kernel-modules", "watched", "tickets", "hooks"] {
+        for kind in
+            ["authorized-keys", "setuid", "kernel-modules", "watched", "tickets", "mounts", "processes"]
+        {
             let residue = parse(&format!("[residue.policy]\n{kind} = \"ignore\"")).unwrap();
             let (read, policy) = residue.policy.first_key_value().unwrap();
             assert_eq!((read.word(), *policy), (kind, Policy::Ignore));

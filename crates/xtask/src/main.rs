@@ -49,7 +49,7 @@ enum Task {
     Demo,
     /// Every known way to stay past the end of a grant, tried on booted hosts; prints the table of what held.
     Battery {
-        /// Only these: families (processes, schedulers, access, limited, root, standing, tampering) or numbers.
+        /// Only these: families (processes, schedulers, access, limited, root, standing, tampering, silence) or numbers.
         names: Vec<String>,
         /// Print the table as docs/battery.md publishes it, and try nothing.
         #[arg(long)]

@@ -30,12 +30,14 @@ pub(super) struct Changed {
     pub(super) sessions: bool,
     /// The host's groups, or the answer to an order of ours.
     pub(super) groups: bool,
+    /// Files of ours that somebody held are free.
+    pub(super) freed: bool,
 }
 
 impl Changed {
     /// After a gap nothing is known: everything may have changed.
     pub(super) const EVERYTHING: Self =
-        Self { config: true, drop_ins: true, module: true, sessions: true, groups: true };
+        Self { config: true, drop_ins: true, module: true, sessions: true, groups: true, freed: true };
 
     /// Whether it can wait a little: sessions end by the dozen.
     pub(super) fn can_wait(self) -> bool {
@@ -53,6 +55,7 @@ impl Changed {
             module: self.module || other.module,
             sessions: self.sessions || other.sessions,
             groups: self.groups || other.groups,
+            freed: self.freed || other.freed,
         }
     }
 }
@@ -83,6 +86,7 @@ impl Kind {
         match self {
             Self::HostConfig if name == "host.toml" => config,
             Self::Mode if name == "mode" => config,
+            Self::Mode if name == "freed.json" => Changed { freed: true, ..Changed::default() },
             Self::Pam if !name.starts_with('.') => config,
             Self::DropIns if !name.starts_with('.') && sudoers::is_ours(name) => {
                 Changed { drop_ins: true, ..Changed::default() }

@@ -150,6 +150,7 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
         let now_ms = time::boottime_ms();
         log.set(warden.awaited.listens(now_ms), || warden.awaited.wanted(now_ms));
         retry.look(Instant::now(), standing(warden, &changes));
+        Box::pin(warden.free_what_is_held()).await;
         // Apart from the rest of the loop, which has room for what happens at every turn.
         Box::pin(warden.look_for_residue()).await;
         warden.serve_courier();
@@ -237,8 +238,15 @@ async fn look(warden: &mut Warden, changed: Changed) {
     }
     if changed.module {
         warden.look_at_module();
+        warden.note_module_change();
     }
-    if changed.drop_ins {
+    if changed.freed {
+        warden.read_clocks();
+        warden.note_freed();
+        warden.time_passed().await;
+        warden.reconcile_ssh();
+    }
+    if changed.drop_ins || changed.freed {
         warden.read_clocks();
         warden.reconcile_drop_ins();
     }

@@ -28,6 +28,10 @@ impl FileError {
     pub(crate) fn is_missing(&self) -> bool {
         self.cause.kind() == io::ErrorKind::NotFound
     }
+    /// Whether something holds the file that root put there: a flag by which not even root may change it, or a mount on it.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self.cause.raw_os_error(), Some(libc::EPERM | libc::EBUSY | libc::EROFS))
+    }
 }
 
 /// Replaces a file durably.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use stint_grant::ids::GrantId;
 use stint_log::record::Event;
 
+use super::gate::Look;
 use super::live::LiveGrant;
 use super::logins::Login;
 use super::residue::{Holding, Turn};
@@ -120,6 +121,7 @@ impl Warden {
     /// Grants whose processes are dead are swept after, and get their receipts.
     pub(super) async fn look_for_residue(&mut self) {
         let Some(reading) = self.read_clocks() else { return };
+        self.note_tampering();
         let turn = Turn {
             live: self.keeper.live(),
             closing: &self.enforcer.ending(),
@@ -128,6 +130,10 @@ impl Warden {
             max_window: self.keeper.config().ceiling.max_window.0,
         };
         self.desk.turn(&turn, &mut self.journal).await;
+        if self.desk.take_root_end() {
+            self.look_at_gate(Look::Whole).await;
+            self.note_tampering();
+        }
         if self.desk.waits_for_commit() && self.commit().is_ok() {
             self.desk.forget_done();
         }

@@ -108,6 +108,12 @@ impl Gate {
         if next == *current { Ok(()) } else { self.put_in_force(next) }
     }
 
+    /// Whether `current` is not as it was written last. It is asked before each write, which would hide it.
+    pub(crate) fn was_touched(&self) -> Option<String> {
+        let written = serde_json::to_vec(self.current.as_ref()?).ok()?;
+        holds(&self.dir.join("current"), &written).err()
+    }
+
     /// What is wrong with what stands, if it is not what was written: the module denies by it.
     pub(crate) fn damage(&self, plan: &Plan, look: Look) -> Option<String> {
         let current = self.current.as_ref()?;

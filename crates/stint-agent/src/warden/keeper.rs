@@ -30,6 +30,9 @@ use crate::journal::Recorder;
 
 mod sealed;
 
+/// Up to so many accounts the gate is looked at whole before it is replaced.
+const LOOKED_AT_WHOLE: usize = 1000;
+
 /// What is in force.
 pub(crate) struct Keeper {
     trust: Trust,
@@ -44,9 +47,17 @@ pub(crate) struct Keeper {
     /// The update that the plan comes from, until it is stored.
     unstored: Option<HostUpdate>,
     unwritten: Unwritten,
+    /// What has ended since the gate's generation was written: the bundle that ends a grant does not name it among the others.
+    just_ended: Vec<GrantId>,
     /// The stored bundle could not be judged yet, as when the clock is behind.
     unjudged: bool,
     fault: Option<String>,
+    /// What somebody did to the gate, for [`Self::take_tampering`].
+    tampering: Vec<String>,
+    /// The gate was found changed, and not whole since: one alarm is enough for it.
+    gate_is_changed: bool,
+    /// What could not be written because somebody holds it, for [`Self::take_held`].
+    held: Option<String>,
     facts: Facts,
     codes: Codes,
     /// What codes have opened, as it was when this was last settled.
@@ -97,8 +108,12 @@ impl Keeper {
             live: Vec::new(),
             unstored: None,
             unwritten: Unwritten::default(),
+            just_ended: Vec::new(),
             unjudged: false,
             fault: None,
+            tampering: Vec::new(),
+            gate_is_changed: false,
+            held: None,
             facts: Facts::of(paths),
             codes: Codes::open(&paths.warden()),
             opened: Vec::new(),
@@ -277,6 +292,7 @@ impl Keeper {
     fn end(&mut self, grant: &GrantId, how: Ending, recorder: &mut dyn Recorder) {
         if self.memory.end(grant, how) {
             (self.unwritten.memory, self.unwritten.current) = (true, true);
+            self.just_ended.push(grant.clone());
             recorder.record(Event::WindowEnded { grant: grant.to_string(), how });
         }
     }
@@ -328,6 +344,11 @@ impl Keeper {
         if let Err(error) = self.write(recorder) {
             tracing::error!(%error, "what is in force could not be stored; trying again");
             self.fault = Some(error.to_string());
+            if let StoreError::File(error) = &error
+                && error.is_held()
+            {
+                self.held = Some(error.to_string());
+            }
             let known = ids(&before);
             live.retain(|grant| known.contains(grant.id()));
         }
@@ -395,9 +416,13 @@ impl Keeper {
             self.unwritten.memory = false;
         }
         let ended = self.ended_in_plan();
+        if self.unwritten.current || self.unwritten.generation {
+            self.note_touched_gate(recorder);
+        }
         if self.unwritten.current && (self.unwritten.generation || self.plan.is_none()) {
-            // The generation that stands hears of the ends before the new one is written, which may take a while.
-            self.gate.end(ended.clone())?;
+            // The generation that stands hears of the ends before the new one is written, which may take a while. A grant that was taken
+            // back is not among those of the new bundle.
+            self.gate.end(ended.iter().chain(&self.just_ended).cloned())?;
             self.unwritten.current = false;
         }
         if let Some(update) = &self.unstored {
@@ -414,26 +439,66 @@ impl Keeper {
         if self.unwritten.generation {
             let generation = self.gate.install(plan, &self.state.floor, ended, self.opened.clone())?;
             (self.unwritten.generation, self.unwritten.current) = (false, false);
+            self.just_ended.clear();
             let head = telling::log_hash(plan.head.0.digest());
             recorder.record(Event::GateWritten { generation, head });
         } else if self.unwritten.current {
             self.gate.update(&plan.pulse.1, &self.state.floor, ended, self.opened.clone())?;
             self.unwritten.current = false;
+            self.just_ended.clear();
         }
         Ok(())
+    }
+
+    /// What the warden writes next hides what somebody else wrote there: it is told before.
+    fn note_touched_gate(&mut self, recorder: &mut dyn Recorder) {
+        if self.gate.generation().is_none() {
+            return;
+        }
+        let touched = self.gate.was_touched();
+        if let Some(detail) = &touched
+            && !self.gate_is_changed
+        {
+            self.tell_of_gate(detail.clone(), recorder);
+        }
+        self.gate_is_changed = touched.is_some();
+    }
+
+    fn tell_of_gate(&mut self, detail: String, recorder: &mut dyn Recorder) {
+        tracing::error!(detail, "the gate was changed by somebody; it is written anew");
+        self.tampering.push(format!("the gate was changed by somebody, and written anew: {detail}"));
+        recorder.record(Event::Alarm { what: "gate-damaged".to_owned(), detail });
+    }
+
+    /// What somebody did to the gate since this was asked last, in words.
+    pub(crate) fn take_tampering(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.tampering)
+    }
+
+    /// What could not be written because somebody holds it, since this was asked last.
+    pub(crate) fn take_held(&mut self) -> Option<String> {
+        self.held.take()
     }
 
     /// Looks whether the gate stands as it was written; if not, the next [`Self::refresh`] writes it anew. True if it does not.
     pub(crate) fn look_at_gate(&mut self, look: Look, recorder: &mut dyn Recorder) -> bool {
         let plan = self.plan.as_ref().filter(|_| self.is_written());
         let Some(detail) = plan.and_then(|plan| self.gate.damage(plan, look)) else { return false };
-        tracing::error!(detail, "the gate was damaged; it is written anew");
-        recorder.record(Event::Alarm { what: "gate-damaged".to_owned(), detail });
+        if !std::mem::replace(&mut self.gate_is_changed, true) {
+            self.tell_of_gate(detail, recorder);
+        }
         if let Err(error) = self.gate.begin_anew() {
             tracing::error!(%error, "the gate's folder cannot be made");
         }
         (self.unwritten.generation, self.unwritten.current) = (true, true);
         true
+    }
+
+    /// The same, before a new generation takes the place of the one that stands. On a host with very many accounts their files are not
+    /// looked at: an end must not wait for that.
+    pub(crate) fn look_before_it_goes(&mut self, recorder: &mut dyn Recorder) {
+        let few = self.plan.as_ref().is_some_and(|plan| plan.accounts.len() <= LOOKED_AT_WHOLE);
+        self.look_at_gate(if few { Look::Whole } else { Look::Common }, recorder);
     }
 
     fn ended_in_plan(&self) -> Vec<GrantId> {

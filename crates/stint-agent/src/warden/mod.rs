@@ -6,8 +6,8 @@
 //!   [`time`], [`warnings`];
 //! - durable: [`files`], [`store`], [`gate`], [`codes`], [`trust`], [`keys`], [`config`];
 //! - [`keeper`]: what is in force and how it changes, on top of both;
-//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`sudo_log`], [`systemd`];
-//! - [`warden`], [`follow`], [`break_glass`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
+//! - outside: [`accounts`], [`sudoers`], [`ssh`], [`sessions`], [`residue`], [`freeing`], [`sudo_log`], [`systemd`];
+//! - [`warden`], [`follow`], [`break_glass`], [`tampering`]: all of it together; [`start`], [`event_loop`], [`clients`], [`changes`], [`logins`], [`sockets`], [`timers`] drive it; [`status`] and
 //!   [`report`] say how it stands.
 
 pub(crate) mod accounts;
@@ -20,6 +20,7 @@ pub(crate) mod config;
 mod event_loop;
 pub(crate) mod files;
 mod follow;
+pub(crate) mod freeing;
 mod gate;
 mod intake;
 mod keeper;
@@ -40,6 +41,7 @@ mod store;
 pub(crate) mod sudo_log;
 mod sudoers;
 mod systemd;
+mod tampering;
 mod telling;
 pub(crate) mod time;
 mod timers;

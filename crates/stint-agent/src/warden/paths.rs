@@ -90,6 +90,10 @@ impl Paths {
     pub(crate) fn mode(&self) -> PathBuf {
         self.state.join("mode")
     }
+    /// What was taken off our own files, for the warden to tell.
+    pub(crate) fn freed(&self) -> PathBuf {
+        self.state.join("freed.json")
+    }
     /// Who is managed, and the ceiling.
     pub(crate) fn host_config(&self) -> PathBuf {
         self.etc.join("host.toml")

@@ -117,6 +117,8 @@ pub(super) async fn start(
         awaited: sudo_log::AwaitedLines::default(),
         pieces: Pieces::default(),
         wall_offset: wall_offset(&reading),
+        standing_since_ms: None,
+        watch: super::tampering::Watch::default(),
     };
     if let Some(cause) = malformed {
         warden.config_is_malformed(&cause);
@@ -125,6 +127,7 @@ pub(super) async fn start(
         warden.journal.record(Event::Alarm { what: "other-machine".to_owned(), detail });
     }
     warden.look_at_module();
+    warden.note_module_change();
     warden.reconcile_drop_ins();
     warden.reconcile_ssh();
     warden.take_posture().await;

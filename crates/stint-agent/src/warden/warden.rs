@@ -30,12 +30,15 @@ use super::ssh::Sshd;
 use super::status::CourierStatus;
 use super::sudo_log::{AwaitedLines, Missed};
 use super::sudoers::{self, Refusals, SudoersError};
+use super::tampering::Watch;
 use super::time;
 use super::trust::Trust;
 use super::warnings::Warnings;
 use crate::journal::{Journal, Recorder};
 use crate::wire::{ToCourier, ToWarden};
 
+/// So long it is tried to remove a drop-in before a bundle is acknowledged all the same.
+const STANDS_AFTER_MS: u64 = 5_000;
 /// The module's word for a denial that is the gate's fault.
 const GATE_CODE: &str = "gate";
 
@@ -72,6 +75,10 @@ pub(super) struct Warden {
     pub(super) pieces: Pieces,
     /// The wall clock against the boot clock, in seconds, to measure a jump.
     pub(super) wall_offset: i64,
+    /// Since when, by the boot clock in milliseconds, a drop-in of a grant that has ended cannot be removed.
+    pub(super) standing_since_ms: Option<u64>,
+    /// Root's hand on stint itself.
+    pub(super) watch: Watch,
 }
 
 /// The courier that is connected.
@@ -157,6 +164,10 @@ impl Warden {
         if let Some(cause) = self.faults.machine.clone() {
             self.tell_courier(ToCourier::Refused(cause));
             return;
+        }
+        if self.desk.root_is_owed() {
+            // What it brings is written over what somebody may have written there.
+            self.keeper.look_before_it_goes(&mut self.journal);
         }
         match self.keeper.take_update(update, &reading, &mut self.journal) {
             Ok(change) => {
@@ -258,6 +269,8 @@ impl Warden {
         let live = if enforces { self.keeper.live() } else { &[] };
         let outcome =
             sudoers::reconcile(&self.paths.sudoers, live, &mut self.drop_in_refusals, &mut self.journal);
+        let stands = matches!(outcome, Err(SudoersError::Remove(_)));
+        self.standing_since_ms = stands.then(|| self.standing_since_ms.unwrap_or_else(time::boottime_ms));
         self.faults.sudo = match outcome {
             Ok(()) => None,
             Err(SudoersError::List { .. }) if live.iter().all(|grant| grant.rules().is_empty()) => None,
@@ -443,10 +456,13 @@ impl Warden {
             let (from, to) = (std::mem::replace(&mut self.mode, mode), mode);
             tracing::info!(from = config::mode_word(from), to = config::mode_word(to), "the mode changed");
             let (by, why) = ("root".to_owned(), "the mode file or the PAM configuration changed".to_owned());
+            let (before, now) = (config::mode_word(from), config::mode_word(to));
+            self.desk.notice(&format!("the host went from {before} to {now}: {why}"));
             self.journal.record(Event::ModeChanged { from, to, by, why });
             self.owes_acknowledgement |= self.keeper.plan().is_some();
         }
         if let Some(config) = config {
+            self.note_config_change(&config);
             config::keep_good(&self.paths);
             self.reconfigure(config, &reading).await;
         }
@@ -513,7 +529,7 @@ impl Warden {
         }
         if self.owes_acknowledgement
             && self.keeper.is_written()
-            && self.faults.sudo.is_none()
+            && self.has_settled_sudo()
             && self.faults.ssh.is_none()
             && !self.sshd.is_due()
             && self.steward.is_settled()
@@ -531,6 +547,13 @@ impl Warden {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the journal cannot be read to be shipped"),
         }
+    }
+
+    /// Whether the drop-ins are as they should be. One that nobody can remove gives nothing, since PAM denies by the gate: it is told, and
+    /// must not keep the host from hearing of what comes after it.
+    fn has_settled_sudo(&self) -> bool {
+        let has_stood = |since: u64| time::boottime_ms().saturating_sub(since) >= STANDS_AFTER_MS;
+        self.faults.sudo.is_none() || self.standing_since_ms.is_some_and(has_stood)
     }
 
     fn acknowledgement(&self) -> Option<String> {

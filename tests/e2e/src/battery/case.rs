@@ -48,7 +48,7 @@ pub struct Claim {
     pub answer: Answer,
     /// How one sees that.
     pub proof: Proof,
-    /// What is known of it today.
+    /// Whether the lab can try it.
     pub expected: Expected,
     /// Where it is known to come later than everything else: how many seconds after the end, at most, and why.
     pub late: Option<(f64, &'static str)>,
@@ -67,6 +67,8 @@ pub enum Answer {
     Reported,
     /// It is gone, or else the receipt names it.
     UndoneOrReported,
+    /// It is not the grant's, and is left alone.
+    GoesOn,
 }
 
 impl Answer {
@@ -78,6 +80,7 @@ impl Answer {
             Self::Denied => "denied",
             Self::Reported => "reported",
             Self::UndoneOrReported => "undone or reported",
+            Self::GoesOn => "goes on",
         }
     }
 }
@@ -107,13 +110,11 @@ pub enum Proof {
     None,
 }
 
-/// What is known.
+/// Whether the lab can try a claim.
 #[derive(Debug, Clone, Copy)]
 pub enum Expected {
-    /// It holds.
+    /// It can, and it must hold.
     Holds,
-    /// It does not hold yet, and why. If it does hold, that is an error too: the table must be mended.
-    NotYet(&'static str),
     /// The lab cannot try it, and why.
     Cannot(&'static str),
 }
@@ -157,6 +158,11 @@ impl Claim {
         Self::new(Answer::Denied, Proof::Host(line))
     }
 
+    /// What is not the grant's goes on: seen by a line of root's shell.
+    pub(super) const fn goes_on(line: &'static str) -> Self {
+        Self::new(Answer::GoesOn, Proof::Host(line))
+    }
+
     /// A job that did not run again.
     pub(super) const fn not_run_again(file: &'static str) -> Self {
         Self::new(Answer::Denied, Proof::NotRunAgain(file))
@@ -190,11 +196,6 @@ impl Claim {
     /// It comes later than everything else.
     pub(super) const fn late(self, seconds: f64, why: &'static str) -> Self {
         Self { late: Some((seconds, why)), ..self }
-    }
-
-    /// It does not hold yet.
-    pub(super) const fn not_yet(self, why: &'static str) -> Self {
-        Self { expected: Expected::NotYet(why), ..self }
     }
 }
 

@@ -35,6 +35,7 @@ pub const FAMILIES: &[Family] = &[
     root_paths::FAMILY,
     standing::FAMILY,
     tampering::FAMILY,
+    tampering::SILENCE,
 ];
 
 /// The family of this name.

@@ -34,14 +34,10 @@ pub enum Found {
 pub enum Verdict {
     /// As it must be.
     Holds,
-    /// As it is known to be, and must not stay.
-    NotYet,
     /// The lab cannot try it.
     Cannot,
     /// It must hold and does not.
     Fails,
-    /// It holds, and the table says that it does not.
-    Unexpected,
     /// It was not tried as it should have been.
     Broken,
 }
@@ -54,8 +50,6 @@ impl Row {
             (_, Found::Broken(_) | Found::Untried) | (Expected::Cannot(_), _) => Verdict::Broken,
             (Expected::Holds, Found::Held(_)) => Verdict::Holds,
             (Expected::Holds, Found::Not(_)) => Verdict::Fails,
-            (Expected::NotYet(_), Found::Held(_)) => Verdict::Unexpected,
-            (Expected::NotYet(_), Found::Not(_)) => Verdict::NotYet,
         }
     }
 }
@@ -63,17 +57,15 @@ impl Row {
 impl Verdict {
     /// Whether the battery may end well with it.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Holds | Self::NotYet | Self::Cannot)
+        matches!(self, Self::Holds | Self::Cannot)
     }
 
     /// The word of the table.
     pub fn word(self) -> &'static str {
         match self {
             Self::Holds => "holds",
-            Self::NotYet => "not yet",
             Self::Cannot => "not tried",
             Self::Fails => "FAILS",
-            Self::Unexpected => "HOLDS NOW",
             Self::Broken => "BROKEN",
         }
     }
@@ -92,6 +84,12 @@ impl Report {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.verdict().is_good())
     }
 
+    /// The rows that are not as they must be.
+    #[must_use]
+    pub fn bad(&self) -> Self {
+        Self { rows: self.rows.iter().filter(|row| !row.verdict().is_good()).cloned().collect() }
+    }
+
     /// How many rows have this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.rows.iter().filter(|row| row.verdict() == verdict).count()
@@ -101,39 +99,33 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::super::case::{Answer, Claim, Expected};
-    use super::super::{FAMILIES, Found, Row, Verdict};
+    use super::super::{FAMILIES, Found, Report, Row, Verdict};
 
     const HOLDS: Claim = Claim::killed("sleep 1");
-    const NOT_YET: Claim = Claim::killed("sleep 1").not_yet("some reason");
     const CANNOT: Claim = Claim::cannot(Answer::Killed, "some reason");
 
-    fn verdict(claim: &'static Claim, found: Found) -> Verdict {
+    fn row(claim: &'static Claim, found: Found) -> Row {
         let round = &FAMILIES[0].rounds[0];
-        Row { case: &round.cases[0], round, claim, found }.verdict()
-    }
-
-    #[test]
-    fn what_holds_unexpectedly_is_no_success() {
-        let held = || Found::Held(None);
-        assert_eq!(verdict(&HOLDS, held()), Verdict::Holds);
-        assert_eq!(verdict(&NOT_YET, held()), Verdict::Unexpected);
-        assert!(!Verdict::Unexpected.is_good());
+        Row { case: &round.cases[0], round, claim, found }
     }
 
     #[test]
     fn what_was_not_tried_as_it_should_have_been_is_no_success() {
-        for claim in [&HOLDS, &NOT_YET, &CANNOT] {
-            assert!(!verdict(claim, Found::Broken("no ssh".into())).is_good());
+        for claim in [&HOLDS, &CANNOT] {
+            assert!(!row(claim, Found::Broken("no ssh".into())).verdict().is_good());
         }
-        assert!(!verdict(&HOLDS, Found::Untried).is_good());
+        assert!(!row(&HOLDS, Found::Untried).verdict().is_good());
         assert!(matches!(CANNOT.expected, Expected::Cannot(_)));
-        assert_eq!(verdict(&CANNOT, Found::Untried), Verdict::Cannot);
+        assert_eq!(row(&CANNOT, Found::Untried).verdict(), Verdict::Cannot);
     }
 
     #[test]
-    fn what_does_not_hold_fails_unless_it_is_known() {
-        let not = || Found::Not("it runs".into());
-        assert_eq!(verdict(&HOLDS, not()), Verdict::Fails);
-        assert_eq!(verdict(&NOT_YET, not()), Verdict::NotYet);
+    fn what_does_not_hold_fails_and_is_named() {
+        let rows = vec![row(&HOLDS, Found::Held(None)), row(&HOLDS, Found::Not("it runs".into()))];
+        let report = Report { rows };
+        assert!(!report.is_good());
+        let bad = report.bad();
+        assert_eq!((bad.rows.len(), bad.rows[0].verdict()), (1, Verdict::Fails));
+        assert!(!Report::default().is_good(), "nothing at all was tried");
     }
 }

@@ -19,6 +19,8 @@ const TAKES_BOUND: Duration = Duration::from_secs(20);
 const LATEST: f64 = 2.0;
 /// How long, in seconds, the scans go on for what is not clean: to tell late from never.
 const PATIENCE: f64 = 16.0;
+/// How long a record may take to the broker.
+const RECORD_BOUND: Duration = Duration::from_secs(30);
 /// The schedulers look once a minute.
 const SCHEDULER_BOUND: Duration = Duration::from_secs(80);
 
@@ -273,15 +275,14 @@ impl Trial<'_> {
                 let absent = self.fleet.host.sh(&format!("! test -e {file}"))?.success();
                 Some(held(absent, "the scheduler ran it after the end".to_owned()))
             }
-            Proof::Receipt(words) => Some(in_receipt(words, receipt)),
-            Proof::Record(words) => {
-                let soon = matches!(claim.expected, Expected::NotYet(_));
-                let bound = Duration::from_secs(if soon { 5 } else { 30 });
-                Some(held(
-                    record::has(self.fleet, words, bound),
-                    format!("no record has {words:?}; {}", record::alarms(self.fleet)),
-                ))
+            Proof::Receipt(words) => {
+                let words = self.fill_all(words);
+                Some(in_receipt(&words.iter().map(String::as_str).collect::<Vec<_>>(), receipt))
             }
+            Proof::Record(words) => Some(held(
+                record::has(self.fleet, words, RECORD_BOUND),
+                format!("no record has {words:?}; {}", record::alarms(self.fleet)),
+            )),
             _ => None,
         })
     }
@@ -290,13 +291,16 @@ impl Trial<'_> {
     /// so by now.
     fn or_receipt(&self, claim: &Claim, seen: String, receipt: Option<&Receipt>) -> Result<Found, E2eError> {
         let Proof::HostOrReceipt(line, words) = claim.proof else { return Ok(Found::Not(seen)) };
-        let undone = receipt.is_some_and(|receipt| names(&receipt.undone, words));
-        if undone && !self.fleet.host.sh(&self.fill(line))?.success() {
-            return Ok(Found::Not("the receipt says that it was undone, and it stands".to_owned()));
+        let told = in_receipt(words, receipt);
+        let Found::Not(no) = told else { return Ok(told) };
+        if !receipt.is_some_and(|receipt| names(&receipt.undone, words)) {
+            return Ok(Found::Not(format!("{seen}, and {no}")));
         }
-        Ok(match in_receipt(words, receipt) {
-            Found::Not(no) if !undone => Found::Not(format!("{seen}, and {no}")),
-            _ => Found::Held(None),
+        let gone = self.fleet.host.sh(&self.fill(line))?.success();
+        Ok(if gone {
+            Found::Held(None)
+        } else {
+            Found::Not("the receipt says that it was undone, and it stands".to_owned())
         })
     }
 
@@ -345,9 +349,12 @@ impl Trial<'_> {
     }
 }
 
-/// Scans until everything is clean. What is known not to hold is waited for no longer than what must hold.
+/// Scans until everything is clean. What the receipt may report instead is waited for no longer than what must hold.
 fn scan(scanner: &mut Scanner<'_>, tried: &[Tried], end: f64) -> Result<(), E2eError> {
-    let must = |index: usize| matches!(tried[index].claim.expected, Expected::Holds);
+    let must = |index: usize| {
+        let claim = tried[index].claim;
+        matches!(claim.expected, Expected::Holds) && !matches!(claim.proof, Proof::HostOrReceipt(..))
+    };
     until("the scans to be clean, or patience to end", Duration::from_mins(2), || {
         let clean = scanner.look().unwrap_or(false);
         let late = unix_now() - end;

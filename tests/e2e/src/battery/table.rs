@@ -26,12 +26,10 @@ pub fn text(report: &Report) -> String {
     let count = |verdict| report.count(verdict);
     let _ = writeln!(
         out,
-        "\n{} claims hold, {} not yet, {} not tried in the lab; {} fail, {} hold unexpectedly, {} broken",
+        "\n{} claims hold, {} not tried in the lab; {} fail, {} broken",
         count(Verdict::Holds),
-        count(Verdict::NotYet),
         count(Verdict::Cannot),
         count(Verdict::Fails),
-        count(Verdict::Unexpected),
         count(Verdict::Broken)
     );
     out
@@ -41,7 +39,6 @@ fn why(row: &Row) -> String {
     match (&row.found, row.claim.expected) {
         (Found::Held(Some(late)), _) => format!("{late:.1} s after the end"),
         (Found::Held(None), _) => String::new(),
-        (Found::Not(what), Expected::NotYet(why)) => format!("{why} ({what})"),
         (_, Expected::Cannot(why)) => why.to_owned(),
         (Found::Not(what) | Found::Broken(what), _) => what.clone(),
         (Found::Untried, _) => "not tried".to_owned(),
@@ -84,7 +81,6 @@ fn claimed(claim: &Claim) -> String {
             Some((seconds, why)) => format!("{word}, at most {seconds:.0} s late: {why}"),
             None => word.to_owned(),
         },
-        Expected::NotYet(why) => format!("**not yet** {word}: {why}"),
         Expected::Cannot(why) => format!("not tried: {why}"),
     }
 }

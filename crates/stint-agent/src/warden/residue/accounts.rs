@@ -85,9 +85,9 @@ pub(crate) fn changes(before: &Accounts, now: &Accounts) -> Vec<String> {
     let mut said = Vec::new();
     for (name, user) in &now.users {
         let shown = printable(name);
-        let root = if user.uid == Some(0) { ", with uid 0" } else { "" };
+        let with = user.uid.map(|uid| format!(", with uid {uid}")).unwrap_or_default();
         match before.users.get(name) {
-            None => said.push(format!("account {shown} was added{root}")),
+            None => said.push(format!("account {shown} was added{with}")),
             Some(old) if old == user => {}
             Some(old) => {
                 let mut what = Vec::new();

@@ -21,6 +21,9 @@ const MAX_CONTENT: usize = 64 * 1024;
 const MAX_CONTENTS: usize = 8 * 1024 * 1024;
 /// The largest file that is hashed.
 const MAX_DIGEST: usize = 256 * 1024;
+/// Where sshd makes folders for the sockets of forwarded agents, and how their names begin.
+const AGENTS: &str = "tmp";
+const AGENTS_BEGIN: &str = "ssh-";
 /// The most names in one folder.
 const MAX_NAMES: usize = 4096;
 /// The most things in a picture.
@@ -59,13 +62,14 @@ pub(crate) fn picture(scene: &Scene<'_>) -> Picture {
     };
     let accounts = camera.accounts();
     camera.users = Users::of(&accounts);
+    let uids: BTreeSet<u32> = scene.reach.accounts.iter().filter_map(|user| camera.users.uid(user)).collect();
     camera.homes(&accounts);
     camera.spools();
+    camera.agents(&uids);
     if scene.reach.some_root {
         camera.host();
     }
     camera.watched();
-    let uids: BTreeSet<u32> = scene.reach.accounts.iter().filter_map(|user| camera.users.uid(user)).collect();
     let (kernel, unread) = kernel::facts(scene.tree.path(), scene.rules, scene.reach, &uids);
     camera.missed.extend(unread);
     if let Some((first, places)) = camera.late.take() {
@@ -78,6 +82,7 @@ pub(crate) fn picture(scene: &Scene<'_>) -> Picture {
         entries: camera.entries,
         accounts: if scene.reach.some_root { accounts } else { Accounts::default() },
         kernel,
+        uids,
         missed: camera.missed,
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     }
@@ -215,6 +220,42 @@ impl Camera<'_> {
                     self.entries.push(entry);
                 }
             }
+        }
+    }
+
+    /// The sockets of forwarded agents, each in a folder that sshd made for the account: an sshd that is killed leaves its own. One at
+    /// which somebody listens is in use.
+    fn agents(&mut self, uids: &BTreeSet<u32>) {
+        if self.scene.rules.policy_of(Kind::Sockets) == Policy::Ignore {
+            return;
+        }
+        let Some(anchor) = self.root() else { return };
+        let folder = Path::new(AGENTS);
+        let Ok((names, _)) = anchor.folder(folder).and_then(|folder| folder.names(MAX_NAMES)) else { return };
+        let text = std::fs::read_to_string(self.scene.tree.path().join("proc/1/net/unix"));
+        let text = text.unwrap_or_default();
+        let in_use: BTreeSet<&str> = kernel::unix_listeners(&text).collect();
+        for name in names.iter().filter(|name| name.to_string_lossy().starts_with(AGENTS_BEGIN)) {
+            let below = folder.join(name);
+            let Ok(seen) = anchor.hold(&below).and_then(|held| held.metadata()) else { continue };
+            let seen = meta(&seen);
+            if seen.form != Form::Folder || !uids.contains(&seen.uid) || seen.uid == 0 {
+                continue;
+            }
+            let of = self.users.by_uid(seen.uid, &self.scene.reach.accounts);
+            let (before, place) = (self.entries.len(), below.to_string_lossy().into_owned());
+            let visit = Visit {
+                kind: Kind::Sockets,
+                keep: Keep::Nothing,
+                place: &place,
+                root: Path::new("/"),
+                of: of.as_ref(),
+            };
+            self.visit(&visit, &anchor, &below, 1);
+            let found = self.entries.split_off(before);
+            self.entries.extend(found.into_iter().filter(|entry| {
+                entry.meta.form == Form::Socket && !in_use.contains(&*entry.spot.path().to_string_lossy())
+            }));
         }
     }
 

@@ -38,6 +38,8 @@ const MAX_TRIES: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 5_000;
 /// How many receipts are shown.
 const SHOWN: usize = 10;
+/// How much of root's hand on stint one receipt tells.
+const MAX_NOTICED: usize = 50;
 
 /// Takes down events, and holds back receipts: they are complete only once it was looked for what was left.
 pub(crate) struct Holding<'a> {
@@ -81,13 +83,25 @@ pub(crate) struct Desk {
     /// Receipts that the killing has drafted.
     pub(crate) drafts: Vec<Event>,
     /// The grants whose sessions opened: a receipt is owed for each.
-    owed: BTreeMap<GrantId, UserName>,
+    owed: BTreeMap<GrantId, Owed>,
     /// When the windows of live grants began.
     begun: BTreeMap<GrantId, i64>,
     waiting: Vec<Waiting>,
+    /// A grant with root has come to its end, for [`Self::take_root_end`].
+    root_has_ended: bool,
     /// Recorded, and not yet forgotten on disk.
     done: Vec<GrantId>,
     last: Vec<(String, String)>,
+}
+
+/// Whose receipt is owed.
+#[derive(Debug)]
+struct Owed {
+    user: UserName,
+    /// The grant runs some command as root.
+    some_root: bool,
+    /// What was noticed of root's hand on stint while it was owed.
+    noticed: BTreeSet<String>,
 }
 
 /// Who starts a sweep.
@@ -130,8 +144,9 @@ impl Desk {
             store.orders().iter().filter_map(order).map(|order| Waiting::new(order, 0)).collect();
         let owed = store.baselines().into_iter().map(|grant| {
             let baseline = store.baseline(&grant).ok().flatten();
-            let user = baseline.map(|baseline| baseline.user);
-            (grant, user.unwrap_or_else(|| UserName::new("root").expect("root is a name")))
+            let some_root = baseline.as_ref().is_none_or(|baseline| baseline.reach.some_root);
+            let user = baseline.map_or_else(root, |baseline| baseline.user);
+            (grant, Owed { user, some_root, noticed: BTreeSet::new() })
         });
         Self {
             owed: owed.collect(),
@@ -139,6 +154,7 @@ impl Desk {
             starter: Starter::Systemd(Bus::default()),
             drafts: Vec::new(),
             begun: BTreeMap::new(),
+            root_has_ended: false,
             done: Vec::new(),
             last: Vec::new(),
             waiting,
@@ -167,7 +183,9 @@ impl Desk {
         let mut taken = Vec::new();
         for grant in grants {
             // Owed from now on, whether or not it can be taken.
-            if self.owed.insert(grant.id().clone(), grant.user().clone()).is_none() {
+            if !self.owed.contains_key(grant.id()) {
+                let (user, some_root) = (grant.user().clone(), reach_of(grant).some_root);
+                self.owed.insert(grant.id().clone(), Owed { user, some_root, noticed: BTreeSet::new() });
                 taken.extend(self.baseline(grant, reading, rules));
             }
         }
@@ -225,6 +243,23 @@ impl Desk {
             }
         }
         self.waiting.extend(left);
+    }
+
+    /// Something that only root does was done to stint itself: it goes into the receipts of those who could be root then.
+    pub(crate) fn notice(&mut self, words: &str) {
+        for owed in self.owed.values_mut().filter(|owed| owed.some_root && owed.noticed.len() < MAX_NOTICED) {
+            owed.noticed.insert(words.to_owned());
+        }
+    }
+
+    /// Whether a session opened by a grant that runs commands as root, and its receipt is not recorded.
+    pub(crate) fn root_is_owed(&self) -> bool {
+        self.owed.values().any(|owed| owed.some_root)
+    }
+
+    /// Whether such a grant has come to its end since this was asked last: its receipt can still tell what is found now.
+    pub(crate) fn take_root_end(&mut self) -> bool {
+        std::mem::take(&mut self.root_has_ended)
     }
 
     /// When [`Self::turn`] is wanted next, on `CLOCK_BOOTTIME` in milliseconds.
@@ -285,13 +320,14 @@ impl Desk {
     }
 
     fn order(&mut self, grant: GrantId, killing: Killing, turn: &Turn<'_>) {
-        let user = self.owed.get(&grant).cloned();
+        let user = self.owed.get(&grant).map(|owed| owed.user.clone());
+        self.root_has_ended |= self.owed.get(&grant).is_some_and(|owed| owed.some_root);
         let others = turn.live.iter().map(LiveGrant::id).filter(|id| **id != grant);
         let others = others.filter(|id| self.owed.contains_key(*id)).map(ToString::to_string);
         let longest = i64::try_from(turn.max_window).unwrap_or(i64::MAX);
         let order = Order {
             format: FORMAT,
-            user: user.unwrap_or_else(|| UserName::new("root").expect("root is a name")),
+            user: user.unwrap_or_else(root),
             killing,
             also_open: others.collect(),
             since: self.begun.remove(&grant).unwrap_or(turn.reading.wall.0.saturating_sub(longest)),
@@ -358,7 +394,10 @@ impl Desk {
         if let Ok(outcome) = outcome {
             self.amend(outcome, &order.grant);
         }
-        let event = receipt(&order.grant, &order.killing, outcome, &order.also_open);
+        let mut killing = order.killing.clone();
+        let noticed = self.owed.get(&order.grant).map(|owed| owed.noticed.iter().cloned());
+        killing.reported.extend(noticed.into_iter().flatten());
+        let event = receipt(&order.grant, &killing, outcome, &order.also_open);
         let found = match &event {
             Event::Receipt { removed, restored, reported, not_scanned, .. } => {
                 let undone = outcome.map_or(0, |o| o.removed.len() + o.restored.len());
@@ -489,6 +528,11 @@ fn blank(grant: &LiveGrant, reading: &ClockReading, rules: &Residue) -> Baseline
         late: true,
         picture: super::picture::Picture::default(),
     }
+}
+
+/// Whoever a grant was for that nothing is known of.
+fn root() -> UserName {
+    UserName::new("root").expect("root is a name")
 }
 
 fn reach_of(grant: &LiveGrant) -> Reach {

@@ -1,4 +1,5 @@
-//! What lives in the kernel and has no file: sockets that listen, modules, shared memory, formats, core dumps.
+//! What lives in the kernel and has no file: sockets that listen, modules, shared memory, formats, core dumps, mounts, and the services
+//! that run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,12 +9,37 @@ use std::path::Path;
 use stint_grant::residue::{Kind, Policy, Residue};
 use stint_grant::words::printable;
 
+use super::mounts::mounts;
 use super::picture::Reach;
 
 /// Ports from here up are given out by the kernel: a resolver's question looks like a socket that listens.
 const FIRST_EPHEMERAL: u16 = 32768;
 /// The most of one kind.
 const MAX: usize = 4096;
+/// Sockets and mounts that come and go with logins, containers and the host's own services.
+const COME_AND_GO: &[&str] = &[
+    "/run/user/",
+    "/run/stint/",
+    "/run/systemd/",
+    "/run/credentials/",
+    "/run/netns/",
+    "/run/docker/",
+    "/run/containerd/",
+    "/var/lib/docker/",
+    "/var/lib/containerd/",
+    "/var/lib/containers/",
+    "/var/lib/kubelet/",
+    "/proc/",
+    "/sys/",
+    "/dev/",
+    "/tmp/ssh-",
+    "/tmp/systemd-private-",
+    "/var/tmp/systemd-private-",
+];
+/// The host's own units of packages.
+const PACKAGED: &[&str] = &["usr/lib/systemd/system", "lib/systemd/system"];
+/// How deep services are in their slices.
+const SLICES: u8 = 6;
 
 /// By kind, in words; and what could not be read.
 pub(crate) fn facts(
@@ -46,6 +72,26 @@ pub(crate) fn facts(
             add(Kind::Ipc, &format!("sysvipc/{name}"), &|text| ipc(name, uid_at, text, &whose));
         }
     }
+    if looks(Kind::Listeners) {
+        // A socket without a name in the file tree has no owner that could be asked for.
+        let owned = |path: &str| {
+            let found = fs::symlink_metadata(root.join(path.trim_start_matches('/')));
+            reach.some_root || found.is_ok_and(|found| whose(std::os::unix::fs::MetadataExt::uid(&found)))
+        };
+        add(Kind::Listeners, "1/net/unix", &|text| {
+            let all = unix_listeners(text).filter(|path| !comes_and_goes(path) && owned(path));
+            all.map(|path| format!("unix {}", printable(path))).collect()
+        });
+    }
+    if reach.some_root && looks(Kind::Mounts) {
+        add(Kind::Mounts, "1/mountinfo", &|text| {
+            let shown = |(place, kind): (std::path::PathBuf, String)| {
+                let place = place.to_string_lossy().into_owned();
+                (!comes_and_goes(&place)).then(|| format!("{} ({})", printable(&place), printable(&kind)))
+            };
+            mounts(text).filter_map(shown).collect()
+        });
+    }
     if reach.some_root && looks(Kind::KernelModules) {
         add(Kind::KernelModules, "modules", &|text| {
             let names = text.lines().filter_map(|line| line.split(' ').next());
@@ -64,7 +110,61 @@ pub(crate) fn facts(
         let said = names.take(MAX).map(|name| format!("binary format {}", printable(&name)));
         facts.entry(Kind::Hooks).or_default().extend(said);
     }
+    if reach.some_root && looks(Kind::Units) {
+        let mut running = BTreeSet::new();
+        services(&root.join("sys/fs/cgroup"), SLICES, &mut running);
+        let of_a_package =
+            |unit: &String| PACKAGED.iter().any(|folder| is_packaged(&root.join(folder), unit));
+        let has_a_file = |unit: &String| root.join("run/systemd/transient").join(unit).exists();
+        running.retain(|unit| !of_a_package(unit) && !has_a_file(unit));
+        let said = running.iter().take(MAX).map(|unit| format!("PID 1 runs {}", printable(unit)));
+        facts.entry(Kind::Units).or_default().extend(said);
+    }
     (facts, unread)
+}
+
+fn comes_and_goes(path: &str) -> bool {
+    COME_AND_GO.iter().any(|start| path.starts_with(start))
+}
+
+/// The names of sockets that listen, in `/proc/net/unix`: those with the flag `__SO_ACCEPTCON`. An abstract one begins with `@`.
+pub(super) fn unix_listeners(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().skip(1).filter_map(|line| {
+        let mut rest = line;
+        let mut flags = None;
+        for field in 0..7 {
+            let (word, after) = rest.trim_start().split_once(' ')?;
+            if field == 3 {
+                flags = u32::from_str_radix(word, 16).ok();
+            }
+            rest = after;
+        }
+        flags.filter(|flags| flags & 0x1_0000 != 0).map(|_| rest)
+    })
+}
+
+/// The services in which a process runs, but those of users' own service managers.
+fn services(folder: &Path, depth: u8, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.ends_with(".service") {
+            let events = fs::read_to_string(entry.path().join("cgroup.events")).unwrap_or_default();
+            if events.lines().any(|line| line == "populated 1") {
+                found.insert(name);
+            }
+        } else if name.strip_suffix(".slice").is_some_and(|name| name != "user") && depth > 0 {
+            services(&entry.path(), depth - 1, found);
+        }
+    }
+}
+
+/// Whether a unit, or the template that it is made of, is a package's.
+fn is_packaged(folder: &Path, unit: &str) -> bool {
+    let template = unit.split_once('@').and_then(|(name, rest)| {
+        let (_, kind) = rest.rsplit_once('.')?;
+        Some(format!("{name}@.{kind}"))
+    });
+    folder.join(unit).exists() || template.is_some_and(|template| folder.join(template).exists())
 }
 
 /// The lines of `/proc/net/tcp` and its like that listen.
@@ -143,6 +243,47 @@ mod tests {
         let (facts, _) = host(true);
         assert!(facts[&Kind::Listeners].contains("tcp 0.0.0.0 port 22, uid 0"));
         assert_eq!(facts[&Kind::KernelModules].first().unwrap(), "module evil\\u{1b}[2J");
+    }
+
+    #[test]
+    fn sockets_that_listen_are_told_by_their_flag_whatever_their_names() {
+        let text = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            ffff: 00000002 00000000 00010000 0001 01 100 /run/a socket\n\
+            ffff: 00000003 00000000 00000000 0001 03 101 /run/connected\n\
+            ffff: 00000002 00000000 00010000 0001 01 102 @abstract\n\
+            ffff: 00000002 00000000 00010000 0001 01 103\n";
+        assert_eq!(unix_listeners(text).collect::<Vec<_>>(), ["/run/a socket", "@abstract"]);
+    }
+
+    #[test]
+    fn mounts_and_services_of_nobody_s_package_are_told_to_root_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let mounted = "22 1 0:21 / / rw - ext4 /dev/vda rw\n23 22 0:22 / /usr/bin/sudo rw - tmpfs tmpfs rw\n\
+            24 22 0:22 / /run/user/1001 rw - tmpfs tmpfs rw\n";
+        write("proc/1/mountinfo", mounted);
+        for (unit, populated) in
+            [("evil.service", 1), ("idle.service", 0), ("cron.service", 1), ("x@7.service", 1)]
+        {
+            let path = format!("sys/fs/cgroup/system.slice/system-x.slice/{unit}/cgroup.events");
+            write(&path, &format!("populated {populated}\nfrozen 0\n"));
+        }
+        write("sys/fs/cgroup/user.slice/user-1.slice/own.service/cgroup.events", "populated 1\n");
+        write("usr/lib/systemd/system/cron.service", "");
+        write("usr/lib/systemd/system/x@.service", "");
+        let look = |some_root| {
+            let reach = Reach { some_root, ..Reach::default() };
+            facts(dir.path(), &Residue::default(), &reach, &BTreeSet::from([1000])).0
+        };
+        let seen = look(true);
+        assert_eq!(seen[&Kind::Units], BTreeSet::from(["PID 1 runs evil.service".to_owned()]));
+        let places = ["/ (ext4)", "/usr/bin/sudo (tmpfs)"].map(str::to_owned);
+        assert_eq!(seen[&Kind::Mounts], BTreeSet::from(places));
+        assert!(!look(false).contains_key(&Kind::Mounts) && !look(false).contains_key(&Kind::Units));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! - data and pure: [`watchlist`] (what is looked at), [`picture`] (what was seen), [`compare`] (from two pictures to findings),
 //!   [`accounts`], [`receipt`];
-//! - outside: [`tree`] (opens without following anything), [`capture`], [`kernel`], [`walk`], [`undo`];
+//! - outside: [`tree`] (opens without following anything), [`capture`], [`kernel`], [`mounts`], [`processes`], [`walk`], [`undo`];
 //! - together: [`store`], [`sweep`] (the process that sweeps, in a unit of its own: the warden cannot write where users' files are),
 //!   [`desk`] (the warden's side).
 //!
@@ -17,7 +17,9 @@ pub(super) mod capture;
 pub(super) mod compare;
 pub(super) mod desk;
 pub(super) mod kernel;
+pub(super) mod mounts;
 pub(super) mod picture;
+mod processes;
 pub(super) mod receipt;
 pub(super) mod store;
 mod sweep;

@@ -158,6 +158,8 @@ pub(crate) struct Picture {
     pub(crate) accounts_at: i64,
     /// What lives in the kernel, by its kind, in words.
     pub(crate) kernel: BTreeMap<Kind, BTreeSet<String>>,
+    /// The uids of the accounts that the grant acts as.
+    pub(crate) uids: BTreeSet<u32>,
     /// What was not reached, and why.
     pub(crate) missed: Vec<String>,
     /// No time was left for all of it: what is not in it may be there.

@@ -24,6 +24,7 @@ pub(crate) fn not_excluded(root: bool, full_root: bool, ptrace_is_open: bool) ->
     if full_root {
         said.extend(
             [
+                "full root was used, or could have been: no scan tells all that it did",
                 "a descriptor or terminal handed to a process of somebody else",
                 "a process moved to another group under another login",
                 "PAM modules that ran before stint's",

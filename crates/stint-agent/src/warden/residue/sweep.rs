@@ -13,6 +13,7 @@ use stint_grant::residue::Residue;
 use super::capture::{Scene, picture};
 use super::compare::{Action, Finding, by_age, compare};
 use super::picture::{Baseline, Picture, RawPath, Reach, by_path};
+use super::processes::{self, Window};
 use super::receipt::not_excluded;
 use super::store::{FORMAT, Order, Outcome, Store};
 use super::tree::{Crossing, Tree};
@@ -105,6 +106,15 @@ impl Look<'_> {
         self.baseline.map_or(self.order.since, |baseline| baseline.wall)
     }
 
+    /// The same in seconds since this boot.
+    fn since_boot(&self) -> u64 {
+        let Some(now) = crate::warden::time::read_clocks() else { return 0 };
+        let booted = now.wall.0.saturating_sub_unsigned(now.boottime_ms / 1000);
+        let same_boot = self.baseline.filter(|baseline| baseline.boot == now.boot_id);
+        let offset = same_boot.map_or(booted, |baseline| baseline.offset);
+        u64::try_from(self.since().saturating_sub(offset)).unwrap_or(0)
+    }
+
     fn once(&self, reach: &Reach) -> (Vec<Finding>, Vec<String>, Picture) {
         let scene = Scene { tree: self.tree, rules: self.rules, reach, key: self.key, until: self.until };
         let now = picture(&scene);
@@ -114,7 +124,16 @@ impl Look<'_> {
         };
         let walked = walk(self.tree, reach, self.rules, self.since(), self.until);
         findings.extend(walked.findings);
-        let missed = now.missed.iter().cloned().chain(walked.missed).collect();
+        let window = Window {
+            reach,
+            uids: &now.uids,
+            since: self.since(),
+            since_boot: self.since_boot(),
+            until: self.until,
+        };
+        let (running, unseen) = processes::look(self.tree.path(), self.rules, &window);
+        findings.extend(running);
+        let missed = now.missed.iter().cloned().chain(walked.missed).chain(unseen).collect();
         (findings, missed, now)
     }
 }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -68,8 +67,8 @@ pub(crate) fn walk(tree: &Tree, reach: &Reach, rules: &Residue, since: i64, unti
         // Without root nobody makes a file of root's; the account's own would give what it has.
         return walked;
     }
-    let mounts = fs::read_to_string(tree.path().join("proc/self/mountinfo")).map(|text| mounts(&text));
-    let mounts = mounts.unwrap_or_default();
+    let mounts = fs::read_to_string(tree.path().join("proc/self/mountinfo")).unwrap_or_default();
+    let mounts: BTreeMap<PathBuf, String> = super::mounts::mounts(&mounts).collect();
     // A link to a folder, or a folder that is mounted twice, is walked once.
     let root = match tree.everywhere().anchor(Path::new("/")) {
         Ok(root) => root,
@@ -164,43 +163,5 @@ fn finding(below: PathBuf, seen: Meta, set_id: bool, reach: &Reach, rules: &Resi
             Action::Report
         },
         spot: Some(spot),
-    }
-}
-
-/// Where file systems are mounted, and of what kind they are: fields 5 and, after a lone dash, 1 of each line.
-fn mounts(text: &str) -> BTreeMap<PathBuf, String> {
-    let line = |line: &str| {
-        let (first, second) = line.split_once(" - ")?;
-        let at = first.split(' ').nth(4)?;
-        Some((unescape(at), second.split(' ').next()?.to_owned()))
-    };
-    text.lines().filter_map(line).collect()
-}
-
-/// The kernel writes spaces and the like as three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[3..] } else { after };
-    }
-    PathBuf::from(std::ffi::OsStr::from_bytes(&bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mounts_are_read_with_their_kinds_and_odd_names() {
-        let text = "22 1 0:21 / / rw,relatime shared:1 - overlay overlay rw\n\
-            23 22 0:22 / /mnt/a\\040b rw - nfs4 server:/ rw\nnonsense\n";
-        let found = mounts(text);
-        assert_eq!(found[Path::new("/")], "overlay");
-        assert_eq!(found[Path::new("/mnt/a b")], "nfs4");
-        assert_eq!(found.len(), 2);
     }
 }

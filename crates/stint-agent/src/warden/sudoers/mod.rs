@@ -23,3 +23,4 @@ pub(crate) use groups::{GroupRights, rights_of_groups};
 pub(crate) use implementation::program;
 pub(crate) use plan::is_ours;
 pub(crate) use reconcile::{Refusals, SudoersError, reconcile};
+pub(crate) use render::is_our_text;

@@ -1,6 +1,6 @@
 //! Makes the folder as it should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use stint_log::record::Event;
 use super::check::{CheckError, check};
 use super::implementation::{Stamp, Tools, Unsupported, detect, stamp};
 use super::plan::{Found, Step, Why, is_ours, plan};
-use super::render::{Dialect, DropIn, grant_of, temporary_name};
+use super::render::{Dialect, DropIn, file_name, grant_of, temporary_name};
 use crate::journal::Recorder;
 use crate::warden::files::{self, FileError};
 use crate::warden::live::LiveGrant;
@@ -40,25 +40,39 @@ pub(crate) enum SudoersError {
     Sync(FileError),
 }
 
-/// The grants whose drop-in was refused, and why: so that each refusal is recorded once, not at every round. And which sudo there is.
+/// What is remembered of the folder from one round to the next.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(BTreeMap<GrantId, String>, Option<(Stamp, Dialect)>);
+pub(crate) struct Refusals {
+    /// The grants whose drop-in was refused, and why: so that each refusal is recorded once, not at every round.
+    refused: BTreeMap<GrantId, String>,
+    /// Which sudo there is.
+    sudo: Option<(Stamp, Dialect)>,
+    /// The drop-ins that could not be removed. Whoever takes them away then, their removal is recorded.
+    standing: BTreeSet<GrantId>,
+    /// What could not be removed or replaced because somebody holds it, for [`Self::take_held`].
+    held: Option<String>,
+}
 
 impl Refusals {
+    /// What could not be removed or replaced because somebody holds it, since this was asked last.
+    pub(crate) fn take_held(&mut self) -> Option<String> {
+        self.held.take()
+    }
+
     /// Whether this host's sudo is sudo-rs, which tells no log server of its commands.
     pub(crate) fn is_sudo_rs(&self) -> bool {
-        matches!(self.1, Some((_, Dialect::SudoRs)))
+        matches!(self.sudo, Some((_, Dialect::SudoRs)))
     }
 
     /// In which words this host's sudo is spoken to. It is asked anew when another program stands in its place.
     fn dialect(&mut self) -> Dialect {
         let Some(stamp) = stamp() else { return Dialect::default() };
-        match self.1 {
+        match self.sudo {
             Some((known, dialect)) if known == stamp => dialect,
             _ => {
                 // What cannot be used is told when something is to be written.
                 let Ok(dialect) = detect().map(|tools| tools.dialect()) else { return Dialect::default() };
-                self.1 = Some((stamp, dialect));
+                self.sudo = Some((stamp, dialect));
                 dialect
             }
         }
@@ -89,7 +103,7 @@ fn reconcile_with(
     dialect: Dialect,
     tools: &dyn Fn() -> Result<Tools, CheckError>,
 ) -> Result<(), SudoersError> {
-    refusals.0.retain(|grant, _| live.iter().any(|l| l.id() == grant));
+    refusals.refused.retain(|grant, _| live.iter().any(|l| l.id() == grant));
     let mut drop_ins = BTreeMap::new();
     let mut desired = BTreeMap::new();
     for grant in live.iter().filter(|grant| !grant.rules().is_empty()) {
@@ -109,6 +123,13 @@ fn reconcile_with(
         }
     }
     let found = scan(folder).map_err(|cause| SudoersError::List { folder: folder.to_owned(), cause })?;
+    refusals.standing.retain(|grant| {
+        let stands = found.iter().any(|file| grant_of(&file.name).as_ref() == Some(grant));
+        if !stands {
+            removed(folder, grant, recorder);
+        }
+        stands
+    });
     let steps = plan(&desired, &found);
     let mut outcome = Ok(());
     // Looked for only when something is to be written, and then once.
@@ -116,7 +137,7 @@ fn reconcile_with(
     for step in &steps {
         match step {
             Step::Remove { name } => {
-                if let Err(error) = remove(folder, name, recorder) {
+                if let Err(error) = remove(folder, name, refusals, recorder) {
                     outcome = outcome.and(Err(SudoersError::Remove(error)));
                 }
             }
@@ -140,7 +161,7 @@ fn reconcile_with(
                 }
                 match result {
                     Ok(()) => {
-                        refusals.0.remove(drop_in.grant);
+                        refusals.refused.remove(drop_in.grant);
                         recorder.record(Event::DropInWritten {
                             grant: drop_in.grant.to_string(),
                             path: folder.join(name).display().to_string(),
@@ -151,7 +172,7 @@ fn reconcile_with(
                         refuse(refusals, recorder, drop_in.grant, code(&cause), cause.to_string());
                         // What somebody else wrote must not stand in its place.
                         if *why == Why::Tampered
-                            && let Err(error) = remove(folder, name, recorder)
+                            && let Err(error) = remove(folder, name, refusals, recorder)
                         {
                             outcome = outcome.and(Err(SudoersError::Remove(error)));
                         }
@@ -218,14 +239,30 @@ fn put(path: &Path, text: &str) -> Result<(), FileError> {
     file.sync_all().map_err(FileError::at("sync", path))
 }
 
-fn remove(folder: &Path, name: &str, recorder: &mut dyn Recorder) -> Result<(), FileError> {
-    let path = folder.join(name);
-    files::remove(&path)?;
-    if let Some(grant) = grant_of(name) {
-        let path = path.display().to_string();
-        recorder.record(Event::DropInRemoved { grant: grant.to_string(), path });
+fn remove(
+    folder: &Path,
+    name: &str,
+    refusals: &mut Refusals,
+    recorder: &mut dyn Recorder,
+) -> Result<(), FileError> {
+    let (path, grant) = (folder.join(name), grant_of(name));
+    if let Err(error) = files::remove(&path) {
+        if error.is_held() {
+            refusals.held = Some(error.to_string());
+        }
+        refusals.standing.extend(grant);
+        return Err(error);
+    }
+    if let Some(grant) = grant {
+        refusals.standing.remove(&grant);
+        removed(folder, &grant, recorder);
     }
     Ok(())
+}
+
+fn removed(folder: &Path, grant: &GrantId, recorder: &mut dyn Recorder) {
+    let path = folder.join(file_name(grant)).display().to_string();
+    recorder.record(Event::DropInRemoved { grant: grant.to_string(), path });
 }
 
 fn alarm(folder: &Path, name: &str, recorder: &mut dyn Recorder) {
@@ -238,11 +275,11 @@ fn alarm(folder: &Path, name: &str, recorder: &mut dyn Recorder) {
 }
 
 fn refuse(refusals: &mut Refusals, recorder: &mut dyn Recorder, grant: &GrantId, code: &str, detail: String) {
-    if refusals.0.get(grant) == Some(&detail) {
+    if refusals.refused.get(grant) == Some(&detail) {
         return;
     }
     tracing::error!(%grant, detail, "a sudoers drop-in was refused");
-    refusals.0.insert(grant.clone(), detail.clone());
+    refusals.refused.insert(grant.clone(), detail.clone());
     recorder.record(Event::DropInRefused { grant: grant.to_string(), cause: code.to_owned(), detail });
 }
 

@@ -14,6 +14,8 @@ use crate::warden::sudo_log::RECEIVER;
 
 /// Ours sort last: in sudoers the last match wins. No dot: sudo ignores files with one.
 const PREFIX: &str = "zz-stint-";
+/// How each begins.
+const FIRST_WORDS: &str = "# Made by stint for grant ";
 
 /// Whose sudoers it is written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +99,7 @@ pub(super) enum RenderError {
 impl DropIn<'_> {
     /// Its name in the folder.
     pub(super) fn file_name(&self) -> String {
-        format!("{PREFIX}{}", self.grant)
+        file_name(self.grant)
     }
 
     /// Its text.
@@ -108,7 +110,7 @@ impl DropIn<'_> {
         };
         // Two grants of one user repeat this line word for word, which is no conflict.
         let mut lines = vec![format!(
-            "# Made by stint for grant {}. It is made anew when it is changed, and removed at the end.\n\
+            "{FIRST_WORDS}{}. It is made anew when it is changed, and removed at the end.\n\
              Defaults:{} use_pty, timestamp_timeout=0, timestamp_type=tty, !setenv\n",
             self.grant, self.user
         )];
@@ -162,6 +164,16 @@ impl DropIn<'_> {
         let text = last.strftime("%Y%m%d%H%M%SZ").to_string();
         if text.len() == 15 { Ok(text) } else { Err(RenderError::Calendar) }
     }
+}
+
+/// The name of a grant's drop-in.
+pub(super) fn file_name(grant: &GrantId) -> String {
+    format!("{PREFIX}{grant}")
+}
+
+/// Whether a text begins as all of ours do.
+pub(crate) fn is_our_text(text: &[u8]) -> bool {
+    text.starts_with(FIRST_WORDS.as_bytes())
 }
 
 /// The grant that a file of the folder belongs to, if the name is one of ours.

@@ -318,6 +318,51 @@ fn a_crash_at_any_write_of_a_revocation_leaves_the_gate_openable_and_denies_once
 }
 
 #[test]
+fn a_revocation_is_in_the_gate_before_its_bundle_is_stored_and_written() {
+    let mut early = 0;
+    for steps in 0.. {
+        let (mut machine, mut keeper) = Machine::running();
+        machine.broker.end_alices(EndingKind::Revoked);
+        machine.broker.version += 1;
+        fail_after(Some(steps));
+        keeper.take_update(machine.broker.update(), &reading(5), &mut machine.notes).unwrap();
+        fail_after(None);
+        if keeper.is_written() {
+            break;
+        }
+        assert!(machine.allows("dave", 6));
+        early += u32::from(!machine.allows("alice", 6));
+    }
+    // The update, the state, and the generation with its files come after it.
+    assert!(early >= 6, "it was denied early in {early} of the cases");
+}
+
+#[test]
+fn what_somebody_put_into_the_gate_is_told_before_it_is_written_over_and_once() {
+    let (mut machine, mut keeper) = Machine::running();
+    let current = machine.paths().gate().join("current");
+    let old = std::fs::read(&current).unwrap();
+    let pulse = |keeper: &mut Keeper, machine: &mut Machine, at_second: i64| {
+        machine.broker.pulse_at = at(at_second);
+        let pulse = machine.broker.pulse_alone();
+        keeper.take_pulse(&pulse, &reading(at_second), &mut machine.notes).unwrap();
+    };
+    pulse(&mut keeper, &mut machine, 10);
+    assert!(keeper.take_tampering().is_empty() && !machine.notes.has("alarm"));
+    for second in [20, 30] {
+        std::fs::write(&current, &old).unwrap();
+        pulse(&mut keeper, &mut machine, second);
+    }
+    let told = keeper.take_tampering();
+    assert!(told.len() == 1 && told[0].contains("current is not as it was written"), "{told:?}");
+    assert_eq!(machine.notes.kinds().iter().filter(|kind| **kind == "alarm").count(), 1);
+    pulse(&mut keeper, &mut machine, 40);
+    std::fs::write(&current, &old).unwrap();
+    pulse(&mut keeper, &mut machine, 50);
+    assert_eq!(keeper.take_tampering().len(), 1, "it was whole in between");
+}
+
+#[test]
 fn a_crash_at_any_write_of_the_first_update_opens_nothing_by_halves() {
     for steps in 0.. {
         let mut machine = Machine::new();

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
 
 use super::super::compare::{Action, Finding};
@@ -192,4 +194,107 @@ fn what_cannot_be_undone_is_told_with_its_cause() {
     assert!(host.read("home/alice/.config/autostart/evil").is_some());
     assert!(says(&outcome.reported, &["autostart/evil", "could not be undone: no copy"]), "{outcome:?}");
     assert!(outcome.settled);
+}
+
+/// Mounts of the test's own, taken off before the folder goes.
+struct Bound(Vec<PathBuf>);
+
+impl Bound {
+    /// In a mount namespace of this thread's own; `None` where that cannot be.
+    fn new() -> Option<Self> {
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        let made = unshare(CloneFlags::CLONE_NEWNS).is_ok()
+            && mount(None::<&str>, "/", None::<&str>, private, None::<&str>).is_ok();
+        made.then(|| Self(Vec::new()))
+    }
+    fn bind(&mut self, from: PathBuf, on: PathBuf) {
+        mount(Some(&from), &on, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        self.0.push(on);
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        for place in self.0.iter().rev() {
+            let _ = umount2(place, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+#[test]
+fn what_is_mounted_on_a_file_is_told_and_neither_it_nor_the_file_below_is_touched() {
+    let Some(mut bound) = Bound::new() else { return };
+    let host = Host::new();
+    host.write("etc/shadow-", "secret\n");
+    host.write(KEYS, "mine\n");
+    host.write("home/alice/.bashrc", "mine\n");
+    host.opens(login());
+    host.write(KEYS, "mine\nevil\n");
+    for below in [KEYS, "home/alice/.bashrc"] {
+        bound.bind(host.path("etc/shadow-"), host.path(below));
+    }
+    let outcome = host.ends();
+    assert_eq!(host.read("etc/shadow-").unwrap(), "secret\n");
+    for below in [KEYS, "home/alice/.bashrc"] {
+        assert!(says(&outcome.not_scanned, &[below, "something is mounted in its path"]), "{outcome:?}");
+    }
+    assert!(outcome.removed.is_empty() && outcome.restored.is_empty(), "{outcome:?}");
+    drop(bound);
+    assert_eq!(host.read(KEYS).unwrap(), "mine\nevil\n", "it was below");
+}
+
+#[test]
+fn a_folder_that_is_mounted_in_a_home_leads_nowhere() {
+    let Some(mut bound) = Bound::new() else { return };
+    let host = Host::new();
+    host.write("root/.ssh/authorized_keys", "root's own\n");
+    host.opens(login());
+    bound.bind(host.path("root/.ssh"), host.path("home/alice/.ssh"));
+    let outcome = host.ends();
+    assert_eq!(host.read("root/.ssh/authorized_keys").unwrap(), "root's own\n");
+    assert!(says(&outcome.not_scanned, &["home/alice/.ssh", "something is mounted"]), "{outcome:?}");
+    assert!(outcome.removed.is_empty() && outcome.restored.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn a_folder_of_the_host_s_that_is_mounted_over_another_is_not_emptied() {
+    let Some(mut bound) = Bound::new() else { return };
+    let host = Host::new();
+    host.write("etc/cron.d/host", "* * * * * root true\n");
+    host.opens(full_root());
+    host.write("srv/app/cron", "* * * * * app true\n");
+    bound.bind(host.path("srv/app"), host.path("etc/cron.d"));
+    let outcome = host.ends();
+    assert_eq!(host.read("srv/app/cron").unwrap(), "* * * * * app true\n");
+    assert!(says(&outcome.not_scanned, &["/etc/cron.d", "something is mounted"]), "{outcome:?}");
+    assert!(outcome.removed.is_empty() && outcome.restored.is_empty(), "{outcome:?}");
+}
+
+#[test]
+fn what_is_mounted_between_the_look_and_the_hand_is_left_alone() {
+    let Some(mut bound) = Bound::new() else { return };
+    let host = Host::new();
+    host.write("home/alice/.bashrc", "seen\n");
+    host.write("etc/shadow-", "secret\n");
+    let seen = meta(&fs::symlink_metadata(host.path("home/alice/.bashrc")).unwrap());
+    bound.bind(host.path("etc/shadow-"), host.path("home/alice/.bashrc"));
+    let tree = Tree::at(host.root.path(), super::super::tree::Crossing::Usual).unwrap();
+    let mut undoing = Undoing::new(&tree, host.path("copies"));
+    for action in [
+        Action::Remove { seen: seen.clone() },
+        Action::Restore { seen: seen.clone(), content: Content(b"old".to_vec()), before: seen.clone() },
+        Action::Strip { seen },
+    ] {
+        let spot = Spot { anchor: RawPath("/home/alice".into()), below: RawPath(".bashrc".into()) };
+        let finding = Finding {
+            kind: stint_grant::residue::Kind::ShellFiles,
+            spot: Some(spot),
+            words: String::new(),
+            action,
+        };
+        undoing.undo(&finding).unwrap_err();
+    }
+    assert_eq!(host.read("etc/shadow-").unwrap(), "secret\n");
+    drop(bound);
+    assert_eq!(host.read("home/alice/.bashrc").unwrap(), "seen\n");
 }

@@ -137,3 +137,27 @@ async fn what_one_window_made_is_not_brought_back_at_the_end_of_another() {
     assert!(is_quiet(&outcome), "{outcome:?}");
     assert!(host.read("home/alice/.bashrc").is_none());
 }
+
+#[tokio::test]
+async fn root_s_hand_on_stint_stands_in_the_receipt_of_who_could_be_root_then() {
+    let host = Host::new();
+    host.opens(full_root());
+    host.opens_as(OTHER, login());
+    let (mut desk, mut notes) = (Desk::in_test(&host.paths()), Notes::default());
+    desk.notice("host.toml was changed: managed.exempt_uids");
+    turn(&mut desk, &mut notes, 1_000, &[]).await;
+    sweeps(&host, GRANT);
+    sweeps(&host, OTHER);
+    turn(&mut desk, &mut notes, 1_400, &[]).await;
+    let told: Vec<(&str, bool)> = notes
+        .0
+        .iter()
+        .filter_map(|event| match event {
+            Event::Receipt { grant, reported, .. } => {
+                Some((grant.as_str(), says(reported, &["host.toml was changed"])))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(GRANT, true), (OTHER, false)]);
+}

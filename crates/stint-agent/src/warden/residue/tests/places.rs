@@ -223,3 +223,34 @@ fn the_host_s_own_policy_decides() {
     assert!(host.read("etc/systemd/system/x.service").is_none() && says(&outcome.removed, &["x.service"]));
     assert!(says(&outcome.reported, &["watched /srv/keys/one"]), "{outcome:?}");
 }
+
+#[test]
+fn the_dead_socket_of_a_forwarded_agent_goes_and_one_at_which_somebody_listens_stays() {
+    use std::os::unix::net::UnixListener;
+    if !nix::unistd::getuid().is_root() {
+        return;
+    }
+    let host = Host::new();
+    host.write("etc/passwd", "root:x:0:0:root:/root:/bin/bash\nalice:x:4711:4711::/home/alice:/bin/bash\n");
+    nix::unistd::chown(&host.path("home/alice"), Some(4711.into()), None).unwrap();
+    host.opens(login());
+    for (folder, owner) in [("ssh-dead", 4711), ("ssh-live", 4711), ("ssh-bob", 4712), ("other", 4711)] {
+        let folder = host.path("tmp").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        nix::unistd::chown(&folder, Some(owner.into()), None).unwrap();
+        drop(UnixListener::bind(folder.join("agent.1")).unwrap());
+    }
+    host.write("tmp/ssh-dead/file", "no socket\n");
+    host.write(
+        "proc/1/net/unix",
+        "Num RefCount Protocol Flags Type St Inode Path\nffff: 2 0 00010000 0001 01 7 /tmp/ssh-live/agent.1\n",
+    );
+    let outcome = host.ends();
+    let left = |below: &str| fs::symlink_metadata(host.path(below)).is_ok();
+    assert!(!left("tmp/ssh-dead/agent.1"), "{outcome:?}");
+    assert!(says(&outcome.removed, &["sockets /tmp/ssh-dead/agent.1 (a socket)"]), "{outcome:?}");
+    for below in ["tmp/ssh-live/agent.1", "tmp/ssh-bob/agent.1", "tmp/other/agent.1", "tmp/ssh-dead/file"] {
+        assert!(left(below), "{below}");
+    }
+    assert_eq!(outcome.removed.len(), 1, "{outcome:?}");
+}

@@ -204,3 +204,33 @@ fn a_missing_folder_is_an_error_that_names_it() {
     let error = reconcile(&missing, &[], &mut bench.refusals, &mut bench.notes).unwrap_err();
     assert!(error.to_string().contains("missing: "), "{error}");
 }
+
+#[test]
+fn a_drop_in_that_somebody_holds_is_told_to_be_held_and_its_removal_is_recorded_when_it_goes() {
+    let mut bench = Bench::new();
+    bench.round(&[grant(A, 1_795_438_800, &["-u"])]);
+    let file = fs::File::open(bench.file(A)).unwrap();
+    let flags = |fixed| if fixed { rustix::fs::IFlags::IMMUTABLE } else { rustix::fs::IFlags::empty() };
+    if rustix::fs::ioctl_setflags(&file, flags(true)).is_err() {
+        return;
+    }
+    for _ in 0..2 {
+        let error = reconcile(bench.folder.path(), &[], &mut bench.refusals, &mut bench.notes).unwrap_err();
+        assert!(matches!(error, SudoersError::Remove(_)), "{error}");
+        assert!(bench.refusals.take_held().is_some_and(|held| held.contains(A)));
+        assert!(bench.refusals.take_held().is_none() && bench.notes.kinds().is_empty());
+    }
+    rustix::fs::ioctl_setflags(&file, flags(false)).unwrap();
+    assert_eq!(bench.round(&[]), ["drop_in_removed"]);
+    assert!(bench.round(&[]).is_empty());
+}
+
+#[test]
+fn a_drop_in_that_somebody_else_takes_away_after_we_could_not_is_recorded_as_removed() {
+    let mut bench = Bench::new();
+    bench.round(&[grant(A, 1_795_438_800, &["-u"])]);
+    bench.refusals.standing.insert(GrantId::new(A).unwrap());
+    fs::remove_file(bench.file(A)).unwrap();
+    assert_eq!(bench.round(&[]), ["drop_in_removed"]);
+    assert!(bench.round(&[]).is_empty());
+}

@@ -1,0 +1,149 @@
+//! Root's hand on stint itself: told at once, put into the receipts of the windows in which it happened, and mended where it can be.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use stint_grant::host_config::HostConfig;
+use stint_log::record::Event;
+
+use super::freeing::{self, Freed};
+use super::systemd::Bus;
+use super::warden::Warden;
+use crate::commands::arm::facts::MODULE_FOLDERS;
+use crate::journal::Recorder;
+
+/// The unit that takes flags and mounts off our files.
+const FREE: &str = "stint-free.service";
+/// So many different things are told of files that are held; then it has been said often enough.
+const MAX_TOLD: usize = 64;
+
+/// What is known of root's hand on stint.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    bus: Bus,
+    /// What was told of files that somebody holds: each once.
+    told: Vec<String>,
+    /// The module's file as it was seen last.
+    module: Option<Stamp>,
+}
+
+/// Which file it is: its file system, number, length, and when it was changed.
+type Stamp = (u64, u64, u64, i64, i64);
+
+impl Warden {
+    /// Tells of it, and puts it into the receipts that are owed.
+    pub(super) fn tampered(&mut self, what: &str, detail: String) {
+        tracing::error!(what, "{detail}");
+        self.desk.notice(&detail);
+        self.journal.record(Event::Alarm { what: what.to_owned(), detail });
+    }
+
+    /// Has PID 1 start what takes flags and mounts off our files, if one of them could not be replaced or removed.
+    pub(super) async fn free_what_is_held(&mut self) {
+        let held = [self.drop_in_refusals.take_held(), self.keeper.take_held()];
+        if held.iter().all(Option::is_none) {
+            return;
+        }
+        for cause in held.into_iter().flatten() {
+            if self.watch.told.len() < MAX_TOLD && !self.watch.told.contains(&cause) {
+                self.watch.told.push(cause.clone());
+                let detail = format!("{cause}: somebody holds it by a flag or a mount; that is taken off");
+                self.tampered("file-held", detail);
+            }
+        }
+        if let Err(error) = self.watch.bus.start_unit(FREE).await {
+            tracing::error!(%error, "what holds stint's own files was not taken off; trying again");
+        }
+    }
+
+    /// What was taken off our files, for the record.
+    pub(super) fn note_freed(&mut self) {
+        let Freed { done, left } = match freeing::take_answer(&self.paths) {
+            Ok(answer) => answer.unwrap_or_default(),
+            Err(error) => return tracing::error!(%error, "what was taken off stint's own files is not known"),
+        };
+        for words in done.into_iter().chain(left) {
+            self.tampered("file-freed", words);
+        }
+    }
+
+    /// What the keeper found changed in the gate, for the receipts. It has told the record itself.
+    pub(super) fn note_tampering(&mut self) {
+        for words in self.keeper.take_tampering() {
+            self.desk.notice(&words);
+        }
+    }
+
+    /// `host.toml` says who is managed, and the module reads it: a change of it is always told.
+    pub(super) fn note_config_change(&mut self, new: &HostConfig) {
+        let parts = differences(self.keeper.config(), new).join(", ");
+        let path = self.paths.host_config().display().to_string();
+        self.tampered("host-toml-changed", format!("{path} was changed: {parts}"));
+    }
+
+    /// Another file in the place of the module that PAM asks: an update of the package, or somebody who answers in its place.
+    pub(super) fn note_module_change(&mut self) {
+        let now = MODULE_FOLDERS.iter().find_map(|folder| stamp(&Path::new(folder).join("pam_stint.so")));
+        let before = std::mem::replace(&mut self.watch.module, now);
+        if before.is_some() && now.is_some() && before != now {
+            let detail = "pam_stint.so was replaced: if that was not an update of the package stint-host, another module answers PAM in \
+                          its place. Install the package again";
+            self.tampered("module-changed", detail.to_owned());
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
+}
+
+/// Which parts of `host.toml` are not the same.
+fn differences(old: &HostConfig, new: &HostConfig) -> Vec<String> {
+    let mut parts = Vec::new();
+    let (before, now) = (&old.managed, &new.managed);
+    let mut changed = |what: &str, differs: bool| {
+        if differs {
+            parts.push(what.to_owned());
+        }
+    };
+    changed("managed.first_uid", before.first_uid != now.first_uid);
+    changed("managed.exempt_uids", before.exempt_uids != now.exempt_uids);
+    changed("managed.break_glass_uid", before.break_glass_uid != now.break_glass_uid);
+    changed("managed.services", before.services != now.services);
+    changed("managed.only", before.only != now.only);
+    changed("managed.remote_root", before.remote_root != now.remote_root);
+    changed("limits", old.limits != new.limits);
+    changed("ceiling", old.ceiling != new.ceiling);
+    changed("residue", old.residue != new.residue);
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_in_host_toml_is_named() {
+        let parse = |text: &str| HostConfig::parse(text).unwrap();
+        let old = parse("[managed]\nbreak_glass_uid = 1900\n");
+        let new = parse(
+            "[managed]\nbreak_glass_uid = 1900\nexempt_uids = [1001]\nremote_root = true\n[residue]\nwatch = [\"/srv/x\"]\n",
+        );
+        assert_eq!(differences(&old, &new), ["managed.exempt_uids", "managed.remote_root", "residue"]);
+        assert!(differences(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pam_stint.so");
+        assert_eq!(stamp(&path), None);
+        std::fs::write(&path, "one").unwrap();
+        let before = stamp(&path);
+        assert_eq!(before, stamp(&path));
+        std::fs::write(dir.path().join("new"), "two").unwrap();
+        std::fs::rename(dir.path().join("new"), &path).unwrap();
+        assert_ne!(before, stamp(&path));
+    }
+}
