@@ -4,8 +4,14 @@ use stint_e2e::battery::{family, run, text};
 
 fn holds(name: &str) {
     let family = family(name).expect("a family of this name");
-    let report = run(family, |_| true);
+    let mut report = run(family, |_| true);
     println!("{}", text(&report));
+    // Two seconds are two seconds. But other tests run beside this one, so what was late, and nothing worse, is tried once more.
+    if let Some(numbers) = report.worth_another_try() {
+        eprintln!("tried once more:\n{}", text(&report.bad()));
+        report = run(family, |number| numbers.contains(number));
+        println!("{}", text(&report));
+    }
     assert!(report.is_good(), "not as the table says:\n{}", text(&report.bad()));
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Gate {
     dir: PathBuf,
     me: HostIdentity,
     current: Option<Current>,
+    /// The folder as PID 1 sees it; `None` in a tree of a test's own.
+    view: Option<PathBuf>,
 }
 
 impl Gate {
@@ -40,7 +42,9 @@ impl Gate {
         // A `current` that cannot be read denies everything until the next one is written, which is what a damaged gate must do.
         let current = files::read(&dir.join("current"), gate::MAX_CURRENT_BYTES)?
             .and_then(|bytes| Current::parse(&bytes).ok());
-        let gate = Self { dir, me, current };
+        let view = (dir == Path::new(gate::GATE_DIR))
+            .then(|| PathBuf::from(format!("/proc/1/root{}", dir.display())));
+        let gate = Self { dir, me, current, view };
         let named = gate.generation();
         gate.remove_generations(|generation| Some(generation) == named)?;
         Ok(gate)
@@ -112,6 +116,20 @@ impl Gate {
     pub(crate) fn was_touched(&self) -> Option<String> {
         let written = serde_json::to_vec(self.current.as_ref()?).ok()?;
         holds(&self.dir.join("current"), &written).err()
+    }
+
+    /// Whether PID 1, and so the module, sees another `current` than was written: something is mounted there that our own view lacks.
+    pub(crate) fn is_covered(&self) -> Option<String> {
+        let view = self.view.as_ref()?;
+        let written = serde_json::to_vec(self.current.as_ref()?).ok()?;
+        // What cannot be looked at is not said to be covered.
+        let seen = files::read(&view.join("current"), gate::MAX_CURRENT_BYTES).ok()?;
+        (seen.as_ref() != Some(&written)).then(|| {
+            format!(
+                "{} is another, as PID 1 sees it, than it was written: something may be mounted on it",
+                self.dir.display()
+            )
+        })
     }
 
     /// What is wrong with what stands, if it is not what was written: the module denies by it.

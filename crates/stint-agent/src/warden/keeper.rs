@@ -446,6 +446,11 @@ impl Keeper {
             self.gate.update(&plan.pulse.1, &self.state.floor, ended, self.opened.clone())?;
             self.unwritten.current = false;
             self.just_ended.clear();
+        } else {
+            return Ok(());
+        }
+        if let Some(detail) = self.gate.is_covered() {
+            self.held = Some(detail);
         }
         Ok(())
     }

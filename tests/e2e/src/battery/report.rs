@@ -21,6 +21,8 @@ pub struct Row {
 pub enum Found {
     /// It holds; where it is a matter of time, so many seconds after the end.
     Held(Option<f64>),
+    /// It holds, and only so many seconds after the end, which is too late.
+    Late(f64),
     /// It does not, and what one sees instead.
     Not(String),
     /// It could not be found out: the technique itself did not work, or a step before it.
@@ -38,6 +40,8 @@ pub enum Verdict {
     Cannot,
     /// It must hold and does not.
     Fails,
+    /// It holds too late.
+    Late,
     /// It was not tried as it should have been.
     Broken,
 }
@@ -49,6 +53,7 @@ impl Row {
             (Expected::Cannot(_), Found::Untried) => Verdict::Cannot,
             (_, Found::Broken(_) | Found::Untried) | (Expected::Cannot(_), _) => Verdict::Broken,
             (Expected::Holds, Found::Held(_)) => Verdict::Holds,
+            (Expected::Holds, Found::Late(_)) => Verdict::Late,
             (Expected::Holds, Found::Not(_)) => Verdict::Fails,
         }
     }
@@ -66,6 +71,7 @@ impl Verdict {
             Self::Holds => "holds",
             Self::Cannot => "not tried",
             Self::Fails => "FAILS",
+            Self::Late => "LATE",
             Self::Broken => "BROKEN",
         }
     }
@@ -82,6 +88,15 @@ impl Report {
     /// Whether every row is as it must be.
     pub fn is_good(&self) -> bool {
         !self.rows.is_empty() && self.rows.iter().all(|row| row.verdict().is_good())
+    }
+
+    /// The numbers of what was late or was not tried as it should have been, if nothing worse was found: a machine that is busy with something
+    /// else does that, and it may be tried once more.
+    pub fn worth_another_try(&self) -> Option<std::collections::BTreeSet<&'static str>> {
+        let bad = self.bad().rows;
+        let by_the_machine = |row: &Row| matches!(row.verdict(), Verdict::Late | Verdict::Broken);
+        (!bad.is_empty() && bad.iter().all(by_the_machine))
+            .then(|| bad.iter().map(|row| row.case.number).collect())
     }
 
     /// The rows that are not as they must be.
@@ -127,5 +142,18 @@ mod tests {
         let bad = report.bad();
         assert_eq!((bad.rows.len(), bad.rows[0].verdict()), (1, Verdict::Fails));
         assert!(!Report::default().is_good(), "nothing at all was tried");
+    }
+
+    #[test]
+    fn only_what_was_late_or_broken_and_nothing_worse_is_worth_another_try() {
+        let report =
+            |found: &[Found]| Report { rows: found.iter().map(|f| row(&HOLDS, f.clone())).collect() };
+        let number = FAMILIES[0].rounds[0].cases[0].number;
+        let (held, late, not) = (Found::Held(None), Found::Late(2.5), Found::Not("it runs".into()));
+        assert!(!report(std::slice::from_ref(&late)).is_good());
+        let again = report(&[held.clone(), late.clone()]).worth_another_try().unwrap();
+        assert_eq!(again.into_iter().collect::<Vec<_>>(), [number]);
+        assert!(report(&[late, not]).worth_another_try().is_none());
+        assert!(report(&[held]).worth_another_try().is_none());
     }
 }

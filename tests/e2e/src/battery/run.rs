@@ -154,7 +154,7 @@ fn judge(claim: &Claim, clean_at: Option<f64>, end: f64) -> Found {
     let latest = claim.late.map_or(LATEST, |(latest, _)| latest);
     match clean_at.map(|at| (at - end).max(0.0)) {
         Some(late) if late <= latest => Found::Held(Some(late)),
-        Some(late) => Found::Not(format!("only {late:.1} s after the end")),
+        Some(late) => Found::Late(late),
         None => Found::Not("still there when the last scan was done".to_owned()),
     }
 }
@@ -249,7 +249,12 @@ impl Trial<'_> {
         let receipt = record::receipt(self.fleet, &self.grant);
         for one in tried.iter_mut() {
             one.found = match one.found.take() {
-                Some(Found::Not(seen)) => Some(self.or_receipt(one.claim, seen, receipt.as_ref())?),
+                Some(Found::Not(seen)) => {
+                    Some(self.or_receipt(one.claim, Found::Not(seen), receipt.as_ref())?)
+                }
+                Some(Found::Late(late)) => {
+                    Some(self.or_receipt(one.claim, Found::Late(late), receipt.as_ref())?)
+                }
                 None => self.look(one.claim, receipt.as_ref())?,
                 found => found,
             };
@@ -289,11 +294,12 @@ impl Trial<'_> {
 
     /// What still stood when the scans were done may stand if the receipt reports it. If the receipt says that it was undone, it must be
     /// so by now.
-    fn or_receipt(&self, claim: &Claim, seen: String, receipt: Option<&Receipt>) -> Result<Found, E2eError> {
-        let Proof::HostOrReceipt(line, words) = claim.proof else { return Ok(Found::Not(seen)) };
+    fn or_receipt(&self, claim: &Claim, seen: Found, receipt: Option<&Receipt>) -> Result<Found, E2eError> {
+        let Proof::HostOrReceipt(line, words) = claim.proof else { return Ok(seen) };
         let told = in_receipt(words, receipt);
         let Found::Not(no) = told else { return Ok(told) };
         if !receipt.is_some_and(|receipt| names(&receipt.undone, words)) {
+            let seen = if let Found::Not(seen) = &seen { seen } else { "it went after the scans" };
             return Ok(Found::Not(format!("{seen}, and {no}")));
         }
         let gone = self.fleet.host.sh(&self.fill(line))?.success();

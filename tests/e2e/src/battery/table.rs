@@ -26,10 +26,11 @@ pub fn text(report: &Report) -> String {
     let count = |verdict| report.count(verdict);
     let _ = writeln!(
         out,
-        "\n{} claims hold, {} not tried in the lab; {} fail, {} broken",
+        "\n{} claims hold, {} not tried in the lab; {} fail, {} late, {} broken",
         count(Verdict::Holds),
         count(Verdict::Cannot),
         count(Verdict::Fails),
+        count(Verdict::Late),
         count(Verdict::Broken)
     );
     out
@@ -40,6 +41,7 @@ fn why(row: &Row) -> String {
         (Found::Held(Some(late)), _) => format!("{late:.1} s after the end"),
         (Found::Held(None), _) => String::new(),
         (_, Expected::Cannot(why)) => why.to_owned(),
+        (Found::Late(late), _) => format!("only {late:.1} s after the end"),
         (Found::Not(what) | Found::Broken(what), _) => what.clone(),
         (Found::Untried, _) => "not tried".to_owned(),
     }

@@ -10,6 +10,7 @@ pub(super) const FAMILY: Family = Family {
         Round::new("full root", "web-root", End::Revoked, GATE).alone(),
         Round::new("full root", "web-root", End::Revoked, FROZEN).alone(),
         Round::new("full root", "web-root", End::Revoked, COVERED).alone(),
+        Round::new("full root", "web-root", End::Revoked, HIDDEN).alone(),
         Round::new("full root", "web-root", End::Revoked, SETTINGS).alone(),
         Round::new("full root", "web-root", End::Revoked, PAM).alone(),
         Round::new("full root", "web-root", End::Revoked, MODULE).alone(),
@@ -102,6 +103,22 @@ const FROZEN: &[Case] = &[Case {
         Claim::undone("! lsattr /var/lib/stint/gate/current | grep -q '^....i'"),
         Claim::no_entry("alice", &[], "true"),
         Claim::in_receipt(&["/var/lib/stint/gate/current was immutable"]),
+    ],
+}];
+
+const HIDDEN: &[Case] = &[Case {
+    number: "T1",
+    name: "the gate: a copy mounted over its folder, where the warden does not see the mount",
+    act: Act::Ssh(
+        &[],
+        "sudo -n sh -c 'cp -a /var/lib/stint/gate /var/tmp/battery-t1 && mount --make-rprivate / && \
+         mount --bind /var/tmp/battery-t1 /var/lib/stint/gate'",
+    ),
+    takes: Takes::Host("test -s /var/tmp/battery-t1/current"),
+    claims: &[
+        Claim::undone("! findmnt /var/lib/stint/gate"),
+        Claim::no_entry("alice", &[], "true"),
+        Claim::in_receipt(&["what was mounted on /var/lib/stint/gate"]),
     ],
 }];
 

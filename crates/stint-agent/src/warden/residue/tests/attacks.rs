@@ -207,7 +207,8 @@ impl Bound {
             && mount(None::<&str>, "/", None::<&str>, private, None::<&str>).is_ok();
         made.then(|| Self(Vec::new()))
     }
-    fn bind(&mut self, from: PathBuf, on: PathBuf) {
+    fn bind(&mut self, host: &Host, from: &str, on: &str) {
+        let (from, on) = (host.path(from), host.path(on));
         mount(Some(&from), &on, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
         self.0.push(on);
     }
@@ -231,7 +232,7 @@ fn what_is_mounted_on_a_file_is_told_and_neither_it_nor_the_file_below_is_touche
     host.opens(login());
     host.write(KEYS, "mine\nevil\n");
     for below in [KEYS, "home/alice/.bashrc"] {
-        bound.bind(host.path("etc/shadow-"), host.path(below));
+        bound.bind(&host, "etc/shadow-", below);
     }
     let outcome = host.ends();
     assert_eq!(host.read("etc/shadow-").unwrap(), "secret\n");
@@ -249,7 +250,7 @@ fn a_folder_that_is_mounted_in_a_home_leads_nowhere() {
     let host = Host::new();
     host.write("root/.ssh/authorized_keys", "root's own\n");
     host.opens(login());
-    bound.bind(host.path("root/.ssh"), host.path("home/alice/.ssh"));
+    bound.bind(&host, "root/.ssh", "home/alice/.ssh");
     let outcome = host.ends();
     assert_eq!(host.read("root/.ssh/authorized_keys").unwrap(), "root's own\n");
     assert!(says(&outcome.not_scanned, &["home/alice/.ssh", "something is mounted"]), "{outcome:?}");
@@ -263,7 +264,7 @@ fn a_folder_of_the_host_s_that_is_mounted_over_another_is_not_emptied() {
     host.write("etc/cron.d/host", "* * * * * root true\n");
     host.opens(full_root());
     host.write("srv/app/cron", "* * * * * app true\n");
-    bound.bind(host.path("srv/app"), host.path("etc/cron.d"));
+    bound.bind(&host, "srv/app", "etc/cron.d");
     let outcome = host.ends();
     assert_eq!(host.read("srv/app/cron").unwrap(), "* * * * * app true\n");
     assert!(says(&outcome.not_scanned, &["/etc/cron.d", "something is mounted"]), "{outcome:?}");
@@ -277,7 +278,7 @@ fn what_is_mounted_between_the_look_and_the_hand_is_left_alone() {
     host.write("home/alice/.bashrc", "seen\n");
     host.write("etc/shadow-", "secret\n");
     let seen = meta(&fs::symlink_metadata(host.path("home/alice/.bashrc")).unwrap());
-    bound.bind(host.path("etc/shadow-"), host.path("home/alice/.bashrc"));
+    bound.bind(&host, "etc/shadow-", "home/alice/.bashrc");
     let tree = Tree::at(host.root.path(), super::super::tree::Crossing::Usual).unwrap();
     let mut undoing = Undoing::new(&tree, host.path("copies"));
     for action in [
