@@ -288,6 +288,7 @@ fn standing(warden: &Warden, changes: &Changes) -> Standing {
         || (!waits && warden.steward.is_unfinished(warden.in_force()))
         || warden.journal.fault().is_some()
         || warden.enforcer.doubts_limits()
+        || warden.watch.waits_for_pam()
         || changes.is_blind();
     match (failed, waits) {
         (true, _) => Standing::Failed,
@@ -316,6 +317,10 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
         warden.read_clocks();
         warden.reconcile_ssh();
         warden.settle_sshd().await;
+    }
+    if warden.watch.waits_for_pam() {
+        warden.read_clocks();
+        warden.look_at_pam();
     }
     if warden.enforcer.doubts_limits() {
         warden.settle_limits().await;

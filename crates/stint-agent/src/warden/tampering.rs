@@ -4,16 +4,20 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use stint_grant::host_config::HostConfig;
-use stint_log::record::Event;
+use stint_log::record::{Event, Mode};
 
 use super::freeing::{self, Freed};
 use super::systemd::Bus;
+use super::time;
 use super::warden::Warden;
 use crate::commands::arm::facts::MODULE_FOLDERS;
+use crate::commands::arm::pam::{self, CommonFiles, Wiring};
 use crate::journal::Recorder;
 
 /// The unit that takes flags and mounts off our files.
 const FREE: &str = "stint-free.service";
+/// So long PAM's files are left to whoever writes them, one after the other.
+const SETTLED_MS: u64 = 1_000;
 /// So many different things are told of files that are held; then it has been said often enough.
 const MAX_TOLD: usize = 64;
 
@@ -25,6 +29,25 @@ pub(super) struct Watch {
     told: Vec<String>,
     /// The module's file as it was seen last.
     module: Option<Stamp>,
+    pam: Pam,
+}
+
+/// How PAM's files stand to the gate.
+#[derive(Debug, Default)]
+struct Pam {
+    /// The services that did not lead to the gate when this was first looked at: arming has told of them.
+    past_the_gate: Option<Vec<String>>,
+    /// Since when, by the boot clock in milliseconds, something is wrong.
+    since_ms: Option<u64>,
+    /// What was told last.
+    told: Option<String>,
+}
+
+impl Watch {
+    /// Whether PAM's files are to be looked at once more.
+    pub(super) fn waits_for_pam(&self) -> bool {
+        self.pam.since_ms.is_some() && self.pam.told.is_none()
+    }
 }
 
 /// Which file it is: its file system, number, length, and when it was changed.
@@ -79,6 +102,37 @@ impl Warden {
         let parts = differences(self.keeper.config(), new).join(", ");
         let path = self.paths.host_config().display().to_string();
         self.tampered("host-toml-changed", format!("{path} was changed: {parts}"));
+    }
+
+    /// Whether PAM still asks the module wherever it did. Files are written one after the other when the host is armed or disarmed, so what
+    /// is wrong is told once it has stayed so.
+    pub(super) fn look_at_pam(&mut self) {
+        if self.mode == Mode::Inert {
+            self.watch.pam = Pam::default();
+            return;
+        }
+        let mut wrong = match pam::wiring(&CommonFiles::read(&self.paths.pam)) {
+            Wiring::Broken(problems) => problems,
+            Wiring::None | Wiring::Whole => Vec::new(),
+        };
+        let services = &self.keeper.config().managed.services;
+        let past = pam::services_past_the_gate(&self.paths.pam, services);
+        let known = self.watch.pam.past_the_gate.get_or_insert_with(|| past.clone());
+        let new = past.iter().filter(|service| !known.contains(service));
+        wrong.extend(new.map(|service| format!("{service}: it does not lead to common-account any more")));
+        if wrong.is_empty() {
+            (self.watch.pam.since_ms, self.watch.pam.told) = (None, None);
+            return;
+        }
+        let (now_ms, wrong) = (time::boottime_ms(), wrong.join("; "));
+        let since_ms = *self.watch.pam.since_ms.get_or_insert(now_ms);
+        if now_ms.saturating_sub(since_ms) >= SETTLED_MS && self.watch.pam.told.as_ref() != Some(&wrong) {
+            self.watch.pam.told = Some(wrong.clone());
+            let detail = format!(
+                "PAM's files were changed, and the gate is not whole: {wrong}. Run `stintd arm` again"
+            );
+            self.tampered("pam-changed", detail);
+        }
     }
 
     /// Another file in the place of the module that PAM asks: an update of the package, or somebody who answers in its place.

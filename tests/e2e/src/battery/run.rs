@@ -374,7 +374,8 @@ fn in_receipt(words: &[&str], receipt: Option<&Receipt>) -> Found {
     if names(&receipt.told, words) {
         Found::Held(None)
     } else {
-        Found::Not(format!("the receipt does not name {words:?}"))
+        let told = receipt.told.join(" / ");
+        Found::Not(format!("the receipt does not name {words:?}; it tells: {told}"))
     }
 }
 

@@ -171,9 +171,9 @@ const PAM: &[Case] = &[Case {
     // Without our line nothing asks us: somebody has to hear of it.
     claims: &[
         ROOT_WAS_USED,
-        Claim::on_record(&["inert"]),
-        Claim::in_receipt(&["from enforce to inert"]),
-        Claim::in_receipt(&["/etc/pam.d/common-account"]),
+        Claim::on_record(&["ALARM", "common-account: the account line is missing"]),
+        Claim::in_receipt(&["common-account: the account line is missing"]),
+        Claim::in_receipt(&["pam /etc/pam.d/common-account: changed"]),
     ],
 }];
 
