@@ -10,7 +10,7 @@ use super::freeing::{self, Freed};
 use super::systemd::Bus;
 use super::time;
 use super::warden::Warden;
-use crate::commands::arm::facts::MODULE_FOLDERS;
+use crate::commands::arm::facts::{MODULE_FOLDERS, module_is_there};
 use crate::commands::arm::pam::{self, CommonFiles, Wiring};
 use crate::journal::Recorder;
 
@@ -132,6 +132,18 @@ impl Warden {
                 "PAM's files were changed, and the gate is not whole: {wrong}. Run `stintd arm` again"
             );
             self.tampered("pam-changed", detail);
+        }
+    }
+
+    /// PAM skips a module whose file is missing, so that an accident locks nobody out; then the gate is open, and people must hear of it.
+    pub(super) fn look_at_module(&mut self) {
+        let missing = self.mode != Mode::Inert && !module_is_there();
+        if missing && self.faults.module.is_none() {
+            let detail = "pam_stint.so is not where PAM looks: PAM skips the gate, and it is open. Install the package stint-host again";
+            self.tampered("module-missing", detail.to_owned());
+            self.faults.module = Some(detail.to_owned());
+        } else if !missing {
+            self.faults.module = None;
         }
     }
 

@@ -419,20 +419,6 @@ impl Warden {
         self.time_passed().await;
     }
 
-    /// PAM skips a module whose file is missing, so that an accident locks nobody out; then the gate is open, and people must hear of it.
-    pub(super) fn look_at_module(&mut self) {
-        let missing = self.mode != Mode::Inert && !crate::commands::arm::facts::module_is_there();
-        if missing && self.faults.module.is_none() {
-            let detail = "pam_stint.so is not where PAM looks: PAM skips the gate, and it is open. Install the package stint-host again";
-            tracing::error!("{detail}");
-            self.journal
-                .record(Event::Alarm { what: "module-missing".to_owned(), detail: detail.to_owned() });
-            self.faults.module = Some(detail.to_owned());
-        } else if !missing {
-            self.faults.module = None;
-        }
-    }
-
     /// Another `host.toml`, or another mode.
     pub(super) async fn look_at_config(&mut self) {
         let Some(reading) = self.read_clocks() else { return };
