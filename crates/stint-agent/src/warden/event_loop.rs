@@ -320,7 +320,7 @@ async fn try_again(warden: &mut Warden, changes: &mut Changes) {
     }
     if warden.watch.waits_for_pam() {
         warden.read_clocks();
-        warden.look_at_pam();
+        warden.look_at_pam(false);
     }
     if warden.enforcer.doubts_limits() {
         warden.settle_limits().await;

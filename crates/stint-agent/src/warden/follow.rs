@@ -131,6 +131,7 @@ impl Warden {
         };
         self.desk.turn(&turn, &mut self.journal).await;
         if self.desk.take_root_end() {
+            self.look_at_pam(true);
             self.look_at_gate(Look::Whole).await;
             self.note_tampering();
         }

@@ -105,8 +105,8 @@ impl Warden {
     }
 
     /// Whether PAM still asks the module wherever it did. Files are written one after the other when the host is armed or disarmed, so what
-    /// is wrong is told once it has stayed so.
-    pub(super) fn look_at_pam(&mut self) {
+    /// is wrong is told once it has stayed so; at once, if a receipt would be too early for it.
+    pub(super) fn look_at_pam(&mut self, at_once: bool) {
         if self.mode == Mode::Inert {
             self.watch.pam = Pam::default();
             return;
@@ -126,7 +126,8 @@ impl Warden {
         }
         let (now_ms, wrong) = (time::boottime_ms(), wrong.join("; "));
         let since_ms = *self.watch.pam.since_ms.get_or_insert(now_ms);
-        if now_ms.saturating_sub(since_ms) >= SETTLED_MS && self.watch.pam.told.as_ref() != Some(&wrong) {
+        let has_stayed = at_once || now_ms.saturating_sub(since_ms) >= SETTLED_MS;
+        if has_stayed && self.watch.pam.told.as_ref() != Some(&wrong) {
             self.watch.pam.told = Some(wrong.clone());
             let detail = format!(
                 "PAM's files were changed, and the gate is not whole: {wrong}. Run `stintd arm` again"

@@ -424,7 +424,7 @@ impl Warden {
         let Some(reading) = self.read_clocks() else { return };
         let config = config::host_config(&self.paths);
         let mode = config::mode(&self.paths);
-        self.look_at_pam();
+        self.look_at_pam(false);
         let config = match config {
             Ok(config) => {
                 self.faults.config = None;
