@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet, HOST, Options};
+use stint_e2e::{E2eError, Fleet, HOST, HardwareKey, Options};
 use stint_lab::{Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
@@ -65,7 +65,8 @@ impl Stolen {
 
 /// What sshd wrote to the host's log.
 fn sshd_said(host: &Host, words: &str) -> bool {
-    host.sh("journalctl -t sshd -t sshd-session -o cat --no-pager").is_ok_and(|log| log.stdout.contains(words))
+    host.sh("journalctl -t sshd -t sshd-session -o cat --no-pager")
+        .is_ok_and(|log| log.stdout.contains(words))
 }
 
 #[test]
@@ -88,6 +89,39 @@ fn a_certificate_alone_lets_its_holder_in_and_nothing_of_it_stands_after_the_end
     let over = stint_ssh(&fleet, &["--wait"], "true")?;
     assert_eq!(over.status, 4, "{over}");
     assert!(over.text().contains("you have no grant. You may request here: "), "{over}");
+    Ok(())
+}
+
+#[test]
+fn a_hardware_key_logs_in_by_certificate_and_a_grant_can_be_bound_to_it() -> Tested {
+    let fleet = Fleet::new()?;
+    without_authorized_keys(&fleet.host)?;
+    let key = HardwareKey::new(&fleet.alice.home().join("touched"))?;
+    let public = key.path().with_extension("pub");
+    let listed = fleet.lab.control(&["ssh-keygen", "-l", "-f", &public.to_string_lossy()])?.stdout;
+    let fingerprint = listed.split_whitespace().nth(1).unwrap_or_default();
+    let create = ["request", "create", "web-login", "--host", HOST, "--reason", "x", "--for", "10m"];
+    let made = fleet.alice.json(&[&create[..], &["--credential", fingerprint]].concat())?;
+    let id = made["id"].as_str().unwrap_or_default().to_owned();
+    fleet.bob.approve(&id)?;
+    fleet.alice.activate(&id)?;
+
+    let agent = format!("SSH_AUTH_SOCK={}", key.agent().display());
+    let path = key.path().to_string_lossy();
+    let options = lab_options(&fleet);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let line = ["env", &agent, "stint", "ssh", HOST, "-i", &path, "--"];
+    let said = fleet.alice.at_desk(&[&line[..], &options, &["whoami"]].concat())?;
+    assert_eq!(said.stdout.trim(), "alice", "{said}");
+
+    let other = stint_ssh(&fleet, &[], "whoami")?;
+    assert_eq!(other.status, 4, "a key made in memory is not the one that was named: {other}");
+    let another = HardwareKey::new(&fleet.alice.home().join("another"))?;
+    let agent = format!("SSH_AUTH_SOCK={}", another.agent().display());
+    let path = another.path().to_string_lossy();
+    let line = ["env", &agent, "stint", "ssh", HOST, "-i", &path, "--"];
+    let said = fleet.alice.at_desk(&[&line[..], &options, &["whoami"]].concat())?;
+    assert!(!said.success() && said.stdout.is_empty(), "another hardware key: {said}");
     Ok(())
 }
 
