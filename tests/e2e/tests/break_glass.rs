@@ -62,6 +62,13 @@ fn fleet() -> Result<Fleet, E2eError> {
 
 /// A sealed grant of alice's, reviewed and on the host, and its codes.
 fn sealed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
+    let (id, codes) = reviewed(fleet, host, codes)?;
+    fleet.alice.activate(&id)?;
+    Ok((id, codes))
+}
+
+/// The same, not on its host yet.
+fn reviewed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
     let asked = [
         "--output",
         "json",
@@ -82,7 +89,6 @@ fn sealed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>
     let codes =
         told["codes"].as_array().into_iter().flatten().filter_map(|code| code.as_str().map(str::to_owned));
     fleet.bob.approve(&id)?;
-    fleet.alice.activate(&id)?;
     Ok((id, codes.collect()))
 }
 
@@ -167,7 +173,9 @@ fn codes_of_another_host_and_wrong_ones_open_nothing_and_make_one_wait_also_afte
     let host = &fleet.host;
     let (_, codes) = sealed(&fleet, HOST, "1")?;
     let other = fleet.another_host("web-02")?;
-    let (_, others) = sealed(&fleet, "web-02", "1")?;
+    let (id, others) = reviewed(&fleet, "web-02", "1")?;
+    let not_there = fleet.alice.stint(&["grant", "activate", &id, "--wait"])?;
+    refused(&not_there, "this host's ceiling allows none");
     drop(other);
     fleet.broker.stop()?;
     // The right id with another secret.
