@@ -5,6 +5,7 @@ mod common;
 mod hostile_broker;
 mod intake;
 mod keeper;
+mod sealed;
 mod warnings;
 mod whole;
 
