@@ -204,6 +204,40 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_the_broker_adds_leaves_out_or_changes_is_found() {
+        let code = |id: &str, hash: &str| stint_api::requests::NewCode {
+            id: id.into(),
+            salt: "0".repeat(32),
+            hash: hash.repeat(64),
+            memory_kib: 19_456,
+            passes: 2,
+        };
+        let mut asked = asked();
+        (asked.class, asked.codes) = (Some("break_glass".into()), vec![code("AAAA", "1"), code("BBBB", "2")]);
+        let sealed = |codes: &[stint_api::requests::NewCode]| {
+            view_of(|t| {
+                (t.class, t.max_extension.0) = (Class::BreakGlass, 0);
+                t.codes = codes
+                    .iter()
+                    .map(|c| stint_grant::codes::CodeVerifier {
+                        id: c.id.parse().unwrap(),
+                        salt: c.salt.parse().unwrap(),
+                        hash: c.hash.parse().unwrap(),
+                        memory_kib: c.memory_kib,
+                        passes: c.passes,
+                    })
+                    .collect();
+            })
+        };
+        assert!(judged(&asked, &sealed(&asked.codes)).is_ok());
+        let [a, b] = [code("AAAA", "1"), code("BBBB", "2")];
+        for made in [vec![a.clone()], vec![a.clone(), b, code("CCCC", "3")], vec![a, code("BBBB", "3")]] {
+            let failure = judged(&asked, &sealed(&made)).unwrap_err();
+            assert!(failure.message.contains(": codes: "), "{}", failure.message);
+        }
+    }
+
+    #[test]
     fn terms_of_another_fleet_are_found() {
         let fleet = "other".parse().unwrap();
         let failure = answer(&asked(), "alice", Some(&fleet), &samples::request(), NOW).unwrap_err();

@@ -101,6 +101,22 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_is_used_is_in_the_auth_log_with_its_reason_on_one_line() {
+        let used = Event::CodeUsed {
+            grant: "aaaabbbbcccc".to_owned(),
+            user: "alice".to_owned(),
+            service: "sshd".to_owned(),
+            origin: Some("192.0.2.7".to_owned()),
+            code: "7F3A".to_owned(),
+            reason: "gone\nalarm: all is well".to_owned(),
+            until: 0,
+        };
+        let expected = "alarm break-glass: alice opened grant aaaabbbbcccc with code 7F3A by sshd from 192.0.2.7: \
+                        gone\\nalarm: all is well";
+        assert_eq!(line(&used).unwrap(), expected);
+    }
+
+    #[test]
     fn what_is_no_alarm_stays_in_the_journal() {
         assert_eq!(line(&Event::AgentStopped { why: String::new() }), None);
     }

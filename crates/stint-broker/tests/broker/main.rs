@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod break_glass;
 mod certificates;
 mod durability;
 mod fleet;

@@ -215,6 +215,29 @@ ID            STATE   TIME         WHO    ENTITLEMENT    HOSTS   EFFECT
     }
 
     #[test]
+    fn the_use_of_a_code_is_told_loudly_and_cannot_drive_the_terminal() {
+        let mut grant = samples::grant();
+        grant.sealed = true;
+        assert!(list(&[grant.clone()], NOW).contains("sealed, 40 min left"));
+        assert!(!full(&grant, NOW).contains("BREAK-GLASS"));
+        grant.openings = vec![stint_api::grants::OpeningView {
+            host: "web-01".into(),
+            code: "7F3A".into(),
+            reason: "the broker is gone\x1b[2J".into(),
+            at: NOW,
+            until: NOW + 600,
+        }];
+        let shown = full(&grant, NOW);
+        assert!(shown.contains("  BREAK-GLASS  opened on web-01 at "), "{shown}");
+        assert!(
+            shown.contains("with code 7F3A: the broker is gone") && shown.contains("REVIEW OWED"),
+            "{shown}"
+        );
+        assert!(!shown.contains('\x1b'), "{shown}");
+        assert!(list(&[grant], NOW).contains("BREAK-GLASS used 1 times, review owed"));
+    }
+
+    #[test]
     fn a_revoked_grant_says_by_whom_and_why() {
         let mut grant = samples::grant();
         grant.state = "revoked".into();

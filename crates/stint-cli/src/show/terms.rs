@@ -123,6 +123,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sealed_says_so_before_anybody_signs_it() {
+        let mut terms = samples::terms();
+        terms.class = stint_grant::terms::Class::BreakGlass;
+        terms.max_extension = stint_grant::time::Seconds(0);
+        terms.codes = vec![stint_grant::codes::CodeVerifier {
+            id: "7F3A".parse().unwrap(),
+            salt: "0".repeat(32).parse().unwrap(),
+            hash: "0".repeat(64).parse().unwrap(),
+            memory_kib: 19_456,
+            passes: 2,
+        }];
+        let text = in_words(&CheckedTerms::parse(&terms.to_text()).unwrap(), samples::NOW);
+        for line in [
+            "  SEALED       permits nothing until a break-glass code opens it on its host; 1 codes, each good once: 7F3A\n",
+            "a revocation that did not reach it ends nothing\n",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+
+    #[test]
     fn a_reason_that_hides_or_reverses_text_is_never_shown() {
         let mut terms = samples::terms();
         terms.reason = "fine\u{202e}toor".into();

@@ -53,6 +53,23 @@ fn every_event() -> Vec<Event> {
             verdict: Verdict::WouldDeny,
             cause: s("no_grant"),
         },
+        Event::CodeTried {
+            user: s("alice"),
+            service: s("sshd"),
+            origin: None,
+            code: s("7F3A"),
+            reason: s("r"),
+        },
+        Event::CodeRefused { grant: None, user: s("alice"), code: s("7F3A"), cause: s("wrong") },
+        Event::CodeUsed {
+            grant: s("7F3A"),
+            user: s("alice"),
+            service: s("sshd"),
+            origin: Some(s("192.0.2.7")),
+            code: s("7F3A"),
+            reason: s("r"),
+            until: 5,
+        },
         Event::SessionOpened {
             grant: Some(s("7F3A")),
             user: s("alice"),
