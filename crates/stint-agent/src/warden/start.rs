@@ -126,6 +126,9 @@ pub(super) async fn start(
     if let Some(detail) = warden.faults.machine.clone() {
         warden.journal.record(Event::Alarm { what: "other-machine".to_owned(), detail });
     }
+    if let Some(detail) = warden.keeper.codes_fault().map(str::to_owned) {
+        warden.journal.record(Event::Alarm { what: "codes".to_owned(), detail });
+    }
     warden.look_at_module();
     warden.note_module_change();
     warden.reconcile_drop_ins();

@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) cgroup_kill: bool,
     /// What sshd says about `UsePAM`; `None` without sshd.
     pub(crate) sshd: Option<Result<bool, String>>,
+    /// What it says about `KbdInteractiveAuthentication`; `None` without sshd.
+    pub(crate) sshd_asks: Option<bool>,
     /// Whether the PAM profiles are installed.
     pub(crate) profiles: bool,
     /// Whether the module's file is where PAM looks.
@@ -138,6 +140,7 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Check> {
         check("courier", facts.courier == "active", &*facts.courier, "see journalctl -u stint-courier"),
     ];
     checks.push(sshd(facts));
+    checks.extend(codes(facts));
     checks.push(config(facts));
     checks.push(gate(facts));
     checks.push(way_in(facts));
@@ -164,6 +167,19 @@ fn sshd(facts: &Facts) -> Check {
             check("sshd UsePAM", false, format!("`sshd -T` failed: {why}"), "mend sshd's configuration")
         }
     }
+}
+
+/// Where break-glass codes are taken, somebody must be able to type one.
+fn codes(facts: &Facts) -> Option<Check> {
+    let takes_codes =
+        facts.config.as_ref().is_some_and(|c| c.as_ref().is_ok_and(|c| c.ceiling.break_glass.codes));
+    let asks = facts.sshd_asks.filter(|_| takes_codes)?;
+    Some(warn(
+        "break-glass codes",
+        asks,
+        if asks { "sshd asks for them" } else { "sshd does not ask for them, the console does" },
+        "set `KbdInteractiveAuthentication yes` in sshd's configuration: by key and by sshd's own password method nobody can be asked",
+    ))
 }
 
 fn config(facts: &Facts) -> Check {
@@ -262,6 +278,7 @@ mod tests {
             cgroup_v2: true,
             cgroup_kill: true,
             sshd: Some(Ok(true)),
+            sshd_asks: Some(false),
             profiles: true,
             module: true,
             warden: "active".to_owned(),
@@ -331,6 +348,8 @@ mod tests {
         assert!(failed(|f| f.sudo = Some("sudo-rs 0.2.8".to_owned())).is_empty());
         assert!(failed(|f| f.sudo = None).is_empty());
         assert!(failed(|f| f.sshd = None).is_empty());
+        let takes_codes = || HostConfig::parse("[ceiling.break_glass]\ncodes = true\n");
+        assert!(failed(|f| f.config = Some(takes_codes().map_err(|e| e.to_string()))).is_empty());
         assert!(failed(|f| f.past_the_gate = vec!["doas".to_owned()]).is_empty());
     }
     #[test]

@@ -38,7 +38,8 @@ pub(crate) fn gather(paths: &Paths) -> Facts {
         logind: system::unit_state("systemd-logind.service") == "active",
         cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         cgroup_kill: cgroup_kill(),
-        sshd: sshd_use_pam(),
+        sshd: sshd_says("usepam yes"),
+        sshd_asks: sshd_says("kbdinteractiveauthentication yes").and_then(Result::ok),
         profiles: super::PROFILES.iter().all(|name| Path::new(PROFILES).join(name).is_file()),
         module: module_is_there(),
         warden: system::unit_state("stint-warden.service"),
@@ -78,13 +79,14 @@ fn cgroup_kill() -> bool {
         .any(|folder| Path::new("/sys/fs/cgroup").join(folder).join("cgroup.kill").exists())
 }
 
-fn sshd_use_pam() -> Option<Result<bool, String>> {
+/// Whether a line is in what sshd says of its configuration; `None` without sshd.
+fn sshd_says(line: &str) -> Option<Result<bool, String>> {
     if !Path::new("/usr/sbin/sshd").exists() {
         return None;
     }
     Some(match system::run("sshd", &["-T"]) {
         Ok(answer) if answer.ok => {
-            Ok(answer.output.lines().any(|line| line.trim().eq_ignore_ascii_case("usepam yes")))
+            Ok(answer.output.lines().any(|said| said.trim().eq_ignore_ascii_case(line)))
         }
         Ok(answer) => Err(answer.last_words()),
         Err(failure) => Err(failure.message),

@@ -117,6 +117,11 @@ impl Codes {
         Self { path, book }
     }
 
+    /// Why no code is taken, if none is.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.book.as_ref().err().map(String::as_str)
+    }
+
     /// Counts an attempt, durably, before anybody looks at it.
     pub(crate) fn count(&mut self, user: &UserName, now: UnixTime) -> Result<(), CodeRefusal> {
         let book = self.book()?;

@@ -17,6 +17,11 @@ use crate::warden::live::Standing;
 const MOST_CANDIDATES: usize = 4;
 
 impl Keeper {
+    /// Why no code is taken on this host, if none can be.
+    pub(crate) fn codes_fault(&self) -> Option<&str> {
+        self.codes.fault()
+    }
+
     /// Counts an attempt, durably, before it is looked at.
     pub(crate) fn count_code(&mut self, user: &UserName, reading: &ClockReading) -> Result<(), CodeRefusal> {
         let now = self.sealed_now(reading)?;
