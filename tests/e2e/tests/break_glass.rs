@@ -169,8 +169,8 @@ fn with_the_broker_gone_a_code_opens_a_short_window_once_and_the_broker_hears_of
         console.wait_for(prompt, BOUND)?;
         console.type_line(answer)?;
     }
-    console.type_line("id -un | tr a-z A-Z")?;
-    console.wait_for("ALICE", BOUND)?;
+    console.wait_for("stint: access until", BOUND)?;
+    console.wait_for(&format!("alice@{HOST}"), BOUND)?;
     assert!(!console.heard().contains(&codes[1]), "a code does not show: {}", console.heard());
     console.wait_closed(BOUND)?;
 
