@@ -45,8 +45,12 @@ esac
 "#;
 
 fn fleet() -> Result<Fleet, E2eError> {
+    fleet_with(HOST_TOML)
+}
+
+fn fleet_with(host_toml: &str) -> Result<Fleet, E2eError> {
     let options = Options {
-        host_toml: HOST_TOML.into(),
+        host_toml: host_toml.into(),
         pulse_interval: "2s".into(),
         catalog: &[("web-glass.toml", WEB_GLASS)],
         ..Options::default()
@@ -261,5 +265,32 @@ fn a_code_that_cannot_be_burned_or_recorded_opens_nothing_and_says_why() -> Test
     }
     // No attempt that could not be looked at made the code a used one.
     until("the code to be good", BOUND, || by_code(&fleet, &codes[0], "true").is_ok_and(|o| o.success()))?;
+    Ok(())
+}
+
+#[test]
+fn whoever_may_log_in_anyway_is_asked_by_sudo_and_runs_it_again() -> Tested {
+    let only = "[managed]\nonly = [{ uid = 1001, services = [\"sudo\"] }]\n";
+    let fleet = fleet_with(&HOST_TOML.replace("[managed]\n", only))?;
+    let host = &fleet.host;
+    let (_, codes) = sealed(&fleet, HOST, "1")?;
+    fleet.broker.stop()?;
+    let unasked = host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
+    assert!(!unasked.success() && !unasked.text().contains("code:"), "{unasked}");
+    let mut session = host.ssh_session("alice")?;
+    session.type_line("sudo systemctl restart nginx.service; echo ask''ed")?;
+    for (prompt, answer) in [
+        ("password for alice:", "alice"),
+        ("code:", codes[0].as_str()),
+        ("Reason:", "OPS-12: the broker is gone"),
+    ] {
+        session.wait_for(prompt, BOUND)?;
+        session.type_line(answer)?;
+    }
+    session.wait_for("asked", BOUND)?;
+    // This sudo had read the rules before.
+    session.type_line("sudo -n systemctl restart nginx.service && echo rest''arted")?;
+    session.wait_for("restarted", BOUND)?;
+    assert!(!session.heard().contains(&codes[0]), "a code does not show: {}", session.heard());
     Ok(())
 }
