@@ -14,6 +14,7 @@ mod clock;
 mod commands;
 mod courier;
 mod journal;
+mod quiet;
 mod rhythm;
 mod warden;
 mod wire;

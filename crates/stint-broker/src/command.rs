@@ -242,7 +242,7 @@ fn sign_next_root(command: &RootCommand) -> Result<(), String> {
 fn check_catalog(data: &Path) -> Result<(), String> {
     let layout = Layout::new(data);
     let config = Config::read(&layout.config()).map_err(|e| e.to_string())?;
-    match catalog::load(&layout.catalog(), config.max_window) {
+    match catalog::load(&layout.catalog(), config.max_window, config.pulse_interval) {
         Ok(catalog) => {
             println!("{} entitlements, version {}", catalog.entitlements.len(), catalog.version);
             Ok(())

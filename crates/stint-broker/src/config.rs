@@ -58,8 +58,9 @@ fn default_bound() -> bool {
     true
 }
 
+/// Once a minute: it wakes every host of the fleet.
 fn default_pulse() -> Seconds {
-    Seconds(20)
+    Seconds(60)
 }
 fn default_validity() -> Seconds {
     Seconds(7 * 24 * 3600)
@@ -74,8 +75,9 @@ fn default_connections() -> u32 {
 fn default_certificate() -> Seconds {
     Seconds(7 * 24 * 3600)
 }
+/// Seldom: it wakes every host as well, and couriers give up a silent stream by themselves.
 fn default_keep_alive() -> Seconds {
-    Seconds(10)
+    Seconds(120)
 }
 
 /// `"20s"`, `"1h 30m"`.
@@ -153,8 +155,8 @@ impl Config {
                 "64 to 1000000, and no more than the unit's LimitNOFILE leaves room for",
             ));
         }
-        if !(Seconds(1)..=Seconds(60)).contains(&self.keep_alive) {
-            return Err(wrong("keep_alive", "1s to 1m"));
+        if !(Seconds(1)..=Seconds(300)).contains(&self.keep_alive) {
+            return Err(wrong("keep_alive", "1s to 5m"));
         }
         if !(Seconds(30)..=Seconds(3600)).contains(&self.ssh_certificate_life) {
             return Err(wrong("ssh_certificate_life", "30s to 1h: it need only last for a login"));

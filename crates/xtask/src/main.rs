@@ -55,9 +55,10 @@ enum Task {
         #[arg(long)]
         table: bool,
     },
-    /// Time the account call, sudo, the end of a window and a revocation; writes target/bench.
+    /// Time the account call, sudo, the end of a window, a revocation, receipts and baselines, and watch a host at rest; writes
+    /// target/bench.
     Bench {
-        /// Only these: account, sudo, end, revoke.
+        /// Only these: account, sudo, end, revoke, receipt, baseline, rest.
         names: Vec<String>,
     },
     /// Format, lints, licences: what the project's CI runs before the tests.

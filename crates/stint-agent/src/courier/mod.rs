@@ -77,7 +77,8 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             retry: backoff::Limits::new(Duration::from_millis(500), Duration::from_mins(1)),
-            stream_silence: Duration::from_mins(1),
+            // More than pulses are apart, or the comments that the broker sends in their place.
+            stream_silence: Duration::from_mins(2),
             after_refusal: backoff::Limits::new(Duration::from_secs(5), Duration::from_mins(5)),
         }
     }

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::Shared;
 use super::backoff::Backoff;
 use super::upload::tell;
+use crate::quiet::{self, Reader, Writer};
 use crate::wire::{MAX_LINE_BYTES, ToCourier};
 
 /// Keeps the link, for ever.
@@ -19,7 +19,14 @@ pub(crate) async fn run(socket: PathBuf, shared: Shared) {
         match UnixStream::connect(&socket).await {
             Ok(stream) => {
                 tracing::info!("connected to the warden");
-                let (from_warden, to_warden) = stream.into_split();
+                let (from_warden, to_warden) = match quiet::split(stream) {
+                    Ok(halves) => halves,
+                    Err(error) => {
+                        tracing::error!(%error, "the connection to the warden cannot be used");
+                        backoff.pause().await;
+                        continue;
+                    }
+                };
                 shared.outbox.warden_is_new();
                 // What was on its way when the last connection broke may be lost: both are asked for again.
                 shared.want_update.notify_one();
@@ -45,7 +52,7 @@ pub(crate) async fn run(socket: PathBuf, shared: Shared) {
     }
 }
 
-async fn carry(shared: &Shared, mut to_warden: OwnedWriteHalf) -> String {
+async fn carry(shared: &Shared, mut to_warden: Writer) -> String {
     loop {
         let message = shared.outbox.next().await;
         let mut line = match serde_json::to_vec(&message) {
@@ -65,12 +72,7 @@ async fn carry(shared: &Shared, mut to_warden: OwnedWriteHalf) -> String {
     }
 }
 
-async fn listen(
-    shared: &Shared,
-    from_warden: OwnedReadHalf,
-    refusals: &mut Backoff,
-    heard: &mut bool,
-) -> String {
+async fn listen(shared: &Shared, from_warden: Reader, refusals: &mut Backoff, heard: &mut bool) -> String {
     let mut lines = BufReader::new(from_warden);
     let mut line = Vec::new();
     loop {

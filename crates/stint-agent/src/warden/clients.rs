@@ -11,13 +11,13 @@ use stint_grant::ids::GrantId;
 use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer, UseCode};
 use stint_sudolog::entry::Entry;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::codes::Trial;
 use super::sudo_log::{Attribution, Told};
+use crate::quiet;
 use crate::warden::logins::Login;
 use crate::wire::{MAX_LINE_BYTES, ToCourier, ToWarden};
 
@@ -158,7 +158,10 @@ pub(crate) async fn take_couriers(
 }
 
 async fn serve_courier(id: u64, stream: UnixStream, to: mpsc::Sender<Message>) {
-    let (from_courier, to_courier) = stream.into_split();
+    let (from_courier, to_courier) = match quiet::split(stream) {
+        Ok(halves) => halves,
+        Err(error) => return tracing::error!(%error, "the courier's connection cannot be used"),
+    };
     let (sender, answers) = mpsc::channel(COURIER_QUEUE);
     if to.send(Message::CourierCame { id, to: sender }).await.is_err() {
         return;
@@ -203,7 +206,7 @@ async fn understand(line: Vec<u8>) -> Result<ToWarden, String> {
     tokio::task::spawn_blocking(move || read(&line)).await.map_err(|error| error.to_string())?
 }
 
-async fn tell_courier(mut to: OwnedWriteHalf, mut answers: mpsc::Receiver<ToCourier>) -> String {
+async fn tell_courier(mut to: quiet::Writer, mut answers: mpsc::Receiver<ToCourier>) -> String {
     while let Some(answer) = answers.recv().await {
         let mut line = serde_json::to_vec(&answer).expect("what the courier is told is plain data");
         line.push(b'\n');

@@ -8,8 +8,11 @@ use stint_grant::time::Seconds;
 use super::{Catalog, file};
 use crate::config::FileError;
 
-/// Reads all `*.toml` of a folder. All mistakes are told at once.
-pub fn load(folder: &Path, longest: Seconds) -> Result<Catalog, Vec<FileError>> {
+/// Pulses that may be late or lost before a grant stops for want of news.
+const PULSES_WITHIN_STALENESS: u64 = 2;
+
+/// Reads all `*.toml` of a folder. All mistakes are told at once. `pulse` is how often hosts hear from the broker.
+pub fn load(folder: &Path, longest: Seconds, pulse: Seconds) -> Result<Catalog, Vec<FileError>> {
     let mut catalog = Catalog::default();
     let mut mistakes = Vec::new();
     let mut hasher = sha2::Sha256::new();
@@ -25,6 +28,13 @@ pub fn load(folder: &Path, longest: Seconds) -> Result<Catalog, Vec<FileError>> 
         hasher.update(&text);
         match file::parse(&path, &text, longest) {
             Err(mistake) => mistakes.push(mistake),
+            Ok(entitlement) if entitlement.max_staleness.0 < PULSES_WITHIN_STALENESS * pulse.0 => {
+                let message = format!(
+                    "max_staleness: a host hears from the broker each {pulse} (pulse_interval of broker.toml): \
+                     write at least {PULSES_WITHIN_STALENESS} times that"
+                );
+                mistakes.push(FileError::at(&path, &text, text.find("max_staleness").unwrap_or(0), message));
+            }
             Ok(entitlement) => {
                 let name = entitlement.name.clone();
                 if catalog.entitlements.insert(name.clone(), entitlement).is_some() {

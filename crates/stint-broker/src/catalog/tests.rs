@@ -136,12 +136,26 @@ fn a_catalog_with_one_mistake_is_not_taken_and_all_mistakes_are_told() {
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("a.toml", GOOD);
     write("notes.txt", "not read");
-    assert_eq!(super::load(folder.path(), Seconds(86400)).unwrap().entitlements.len(), 1);
+    assert_eq!(super::load(folder.path(), Seconds(86400), Seconds(60)).unwrap().entitlements.len(), 1);
     write("b.toml", GOOD);
     write("c.toml", "name = 1");
-    let mistakes = super::load(folder.path(), Seconds(86400)).unwrap_err();
+    let mistakes = super::load(folder.path(), Seconds(86400), Seconds(60)).unwrap_err();
     assert_eq!(mistakes.len(), 2);
     assert!(mistakes[0].to_string().contains("in another file already"));
+}
+
+#[test]
+fn a_grant_does_not_stop_because_one_pulse_was_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |staleness: &str| {
+        let line = format!("max_staleness = \"{staleness}\"\n");
+        std::fs::write(folder.path().join("a.toml"), GOOD.replace("reviews = 1\n", &line)).unwrap();
+        super::load(folder.path(), Seconds(86400), Seconds(60))
+    };
+    assert!(load("2m").is_ok());
+    let mistakes = load("119s").unwrap_err();
+    assert!(mistakes[0].to_string().contains("write at least 2 times that"), "{mistakes:?}");
+    assert!(mistakes[0].line.is_some_and(|line| line > 1));
 }
 
 #[test]

@@ -44,9 +44,9 @@ pub(crate) async fn update(State(app): State<App>, PeerHost(host): PeerHost) -> 
     ))
 }
 
-/// A comment is sent when nothing else was for this long: couriers take a stream that is silent for a minute for dead.
+/// A comment is sent when nothing else was for this long: couriers take a stream that is silent for two minutes for dead.
 /// Longer than pulses are usually apart, so that a host at rest is not woken by both.
-const KEEP_ALIVE: Duration = Duration::from_secs(45);
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// The stream: `update` at once and after each change, `pulse` in between.
 #[utoipa::path(get, path = "/v1/host/stream", responses((status = 200, body = HostUpdate, content_type = "text/event-stream")))]

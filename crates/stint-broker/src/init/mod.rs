@@ -206,11 +206,11 @@ fn config_text(plan: &Plan) -> String {
     format!(
         "# The broker of one fleet. Unknown fields are refused.\n\
          fleet = \"{}\"\nlisten = \"{}\"\nnames = [{}]\n\n\
-         # How often a connected host gets a pulse.\n# pulse_interval = \"20s\"\n\
+         # How often a connected host gets a pulse.\n# pulse_interval = \"60s\"\n\
          # How long a bundle is believed at most.\n# bundle_validity = \"7d\"\n\
          # The longest window that the catalog may offer, extensions included.\n# max_window = \"24h\"\n\
          # How many connections may be open at once; half of them are kept for hosts.\n# max_connections = 8192\n\
-         # How often a connection is asked whether it lives.\n# keep_alive = \"10s\"\n\
+         # How often a connection is asked whether it lives.\n# keep_alive = \"2m\"\n\
          # How long a host's certificate holds; hosts renew it by themselves.\n# host_certificate_life = \"7d\"\n\
          # How long an SSH certificate of a person holds at most, and whether only from the address from which it was asked for.\n\
          # ssh_certificate_life = \"5m\"\n# ssh_certificate_bound_to_address = true\n",

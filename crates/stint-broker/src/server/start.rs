@@ -96,7 +96,8 @@ pub async fn open(data: &Path, clock: Clock) -> Result<App, StartError> {
     let config = Config::read(&layout.config())?;
     refuse_take_away(&layout)?;
     let keys = online_keys(&layout)?;
-    let catalog = catalog::load(&layout.catalog(), config.max_window).map_err(StartError::Catalog)?;
+    let catalog = catalog::load(&layout.catalog(), config.max_window, config.pulse_interval)
+        .map_err(StartError::Catalog)?;
     let db = Db::open(&layout.database()).await?;
     let other = |e: crate::error::Problem| StartError::Other(format!("{}: {e}", layout.database().display()));
     let mut conn = db.read().await.map_err(other)?;
@@ -154,10 +155,11 @@ fn online_keys(layout: &Layout) -> Result<OnlineKeys, StartError> {
 /// Reads the catalog anew, and ends what it does not allow any more. A wrong one is told, and the old one stays.
 pub async fn reload_catalog(app: &App, data: &Path) -> Result<(), StartError> {
     let layout = Layout::new(data);
-    let catalog = catalog::load(&layout.catalog(), app.config.max_window).map_err(|mistakes| {
-        tracing::error!("the catalog is wrong: the old one stays");
-        StartError::Catalog(mistakes)
-    })?;
+    let catalog = catalog::load(&layout.catalog(), app.config.max_window, app.config.pulse_interval)
+        .map_err(|mistakes| {
+            tracing::error!("the catalog is wrong: the old one stays");
+            StartError::Catalog(mistakes)
+        })?;
     let other = |e: crate::error::Problem| StartError::Other(e.to_string());
     let mut change = app.db.change(app.clock.now()).await.map_err(other)?;
     let names: Vec<_> = catalog.entitlements.keys().collect();

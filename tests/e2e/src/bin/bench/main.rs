@@ -1,9 +1,11 @@
 //! The benches: `cargo xtask bench` builds what is shipped and runs this.
 
 mod account;
+mod baseline;
 mod compile;
 mod ends;
 mod gate;
+mod receipt;
 mod report;
 mod rest;
 mod sudo;
@@ -22,6 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     if runs("revoke") {
         ends::revocation()?;
+    }
+    if runs("receipt") {
+        receipt::run()?;
+    }
+    if runs("baseline") {
+        baseline::run()?;
     }
     if runs("rest") {
         rest::run()?;
