@@ -59,7 +59,7 @@ fn fleet_with(host_toml: &str) -> Result<Fleet, E2eError> {
     let answers = fleet.lab.dir().join("answers");
     fs::write(&answers, ANSWERS).map_err(E2eError::file(&answers))?;
     fs::set_permissions(&answers, Permissions::from_mode(0o755)).map_err(E2eError::file(&answers))?;
-    let asks = "echo 'KbdInteractiveAuthentication yes' >/etc/ssh/sshd_config.d/01-asks.conf && systemctl reload ssh";
+    let asks = "printf 'KbdInteractiveAuthentication yes\\nPasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/01-asks.conf && systemctl reload ssh";
     fleet.host.sh(asks)?.check("letting sshd ask")?;
     Ok(fleet)
 }
@@ -146,6 +146,9 @@ fn with_the_broker_gone_a_code_opens_a_short_window_once_and_the_broker_hears_of
     })?;
     assert!(is_sealed(host));
     refused(&by_code(&fleet, "", "true")?, "is sealed");
+    // In sshd's own password method PAM can ask nobody: neither code nor password goes astray.
+    let by_password = answering(&fleet, &["-o", "PreferredAuthentications=password"], &codes[0], "true")?;
+    refused(&by_password, "is sealed");
 
     std::thread::scope(|scope| -> Tested {
         let line = "sudo -n systemctl restart nginx.service && id -un && sleep 671";
