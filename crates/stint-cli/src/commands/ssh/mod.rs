@@ -44,7 +44,7 @@ pub(super) async fn run(args: SshArgs, output: Output) -> Outcome<ExitCode> {
         Some(path) => Identity::of_file(path)?,
         None => Identity::new()?,
     };
-    let grant = usable(&mut session, &host, &args, output).await?;
+    let grant = usable(&mut session, &host, &args, output).await.map_err(|f| in_an_outage(f, &host))?;
     session.fresh().await?;
     let certificate = certify(&session, &grant, &host, &identity).await?;
     if let Some(until) = grant.until {
@@ -52,6 +52,16 @@ pub(super) async fn run(args: SshArgs, output: Output) -> Outcome<ExitCode> {
         note(&format!("{host}: access until {} ({entitlement})", show::when(until, now())));
     }
     client::run(&host, &certificate, &identity, &args.args).await
+}
+
+/// With the broker gone there is one way left.
+fn in_an_outage(failure: Failure, host: &HostName) -> Failure {
+    if failure.exit != Exit::Unreachable {
+        return failure;
+    }
+    failure.next(format!(
+        "check the network; whoever has a break-glass code for {host}: ssh -o PreferredAuthentications=keyboard-interactive {host}"
+    ))
 }
 
 /// A grant that is in force on the host.
@@ -120,4 +130,18 @@ async fn certify(
     // It becomes an argument of ssh.
     UserName::new(answer.user.as_str()).map_err(Failure::unverified)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_finds_no_broker_is_told_of_the_way_that_is_left() {
+        let host: HostName = "web-01".parse().unwrap();
+        let gone = in_an_outage(Failure::new(Exit::Unreachable, "no answer").next("wait"), &host);
+        assert!(gone.next.unwrap().ends_with("ssh -o PreferredAuthentications=keyboard-interactive web-01"));
+        let denied = in_an_outage(Failure::new(Exit::Denied, "no").next("ask"), &host);
+        assert_eq!(denied.next.as_deref(), Some("ask"));
+    }
 }
