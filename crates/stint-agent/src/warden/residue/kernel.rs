@@ -73,10 +73,16 @@ pub(crate) fn facts(
         }
     }
     if looks(Kind::Listeners) {
-        // A socket without a name in the file tree has no owner that could be asked for.
+        // After a grant with root those of root's; what the account itself does beside it is its own. One without a name in the file tree
+        // has no owner that could be asked for.
         let owned = |path: &str| {
             let found = fs::symlink_metadata(root.join(path.trim_start_matches('/')));
-            reach.some_root || found.is_ok_and(|found| whose(std::os::unix::fs::MetadataExt::uid(&found)))
+            let owner = found.map(|found| std::os::unix::fs::MetadataExt::uid(&found));
+            if reach.some_root {
+                owner.is_ok_and(|uid| uid == 0) || path.starts_with('@')
+            } else {
+                owner.is_ok_and(whose)
+            }
         };
         add(Kind::Listeners, "1/net/unix", &|text| {
             let all = unix_listeners(text).filter(|path| !comes_and_goes(path) && owned(path));
