@@ -18,7 +18,7 @@ use stint_log::record::{Ending, Event};
 
 use super::accounts::Facts;
 use super::codes::Codes;
-use super::gate::{Gate, Look};
+use super::gate::Gate;
 use super::intake::{self, IntakeError, Knowledge, Plan};
 use super::live::{Circumstances, EndedGrant, LiveGrant, Standing, Urgency};
 use super::memory::{Memory, Remark};
@@ -29,9 +29,7 @@ use super::trust::Trust;
 use crate::journal::Recorder;
 
 mod sealed;
-
-/// Up to so many accounts the gate is looked at whole before it is replaced.
-const LOOKED_AT_WHOLE: usize = 1000;
+mod touched;
 
 /// What is in force.
 pub(crate) struct Keeper {
@@ -411,20 +409,22 @@ impl Keeper {
 
     /// Writes what the disk lacks, in the order of the store, and the gate after it.
     fn write(&mut self, recorder: &mut dyn Recorder) -> Result<(), StoreError> {
-        if self.unwritten.memory {
-            self.store.keep_memory(&self.memory)?;
-            self.unwritten.memory = false;
-        }
         let ended = self.ended_in_plan();
         if self.unwritten.current || self.unwritten.generation {
             self.note_touched_gate(recorder);
         }
+        let mut denied = Ok(());
         if self.unwritten.current && (self.unwritten.generation || self.plan.is_none()) {
-            // The generation that stands hears of the ends before the new one is written, which may take a while. A grant that was taken
-            // back is not among those of the new bundle.
-            self.gate.end(ended.iter().chain(&self.just_ended).cloned())?;
-            self.unwritten.current = false;
+            // The generation that stands hears of the ends before anything else is written: a disk that is busy may take seconds for each
+            // file. A grant that was taken back is not among those of the new bundle.
+            denied = self.gate.end(ended.iter().chain(&self.just_ended).chain(&self.locked()).cloned());
+            self.unwritten.current = denied.is_err();
         }
+        if self.unwritten.memory {
+            self.store.keep_memory(&self.memory)?;
+            self.unwritten.memory = false;
+        }
+        denied?;
         if let Some(update) = &self.unstored {
             self.state.update = Some(self.store.keep_update(update)?);
             self.unwritten.state = true;
@@ -455,55 +455,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// What the warden writes next hides what somebody else wrote there: it is told before.
-    fn note_touched_gate(&mut self, recorder: &mut dyn Recorder) {
-        if self.gate.generation().is_none() {
-            return;
-        }
-        let touched = self.gate.was_touched();
-        if let Some(detail) = &touched
-            && !self.gate_is_changed
-        {
-            self.tell_of_gate(detail.clone(), recorder);
-        }
-        self.gate_is_changed = touched.is_some();
-    }
-
-    fn tell_of_gate(&mut self, detail: String, recorder: &mut dyn Recorder) {
-        tracing::error!(detail, "the gate was changed by somebody; it is written anew");
-        self.tampering.push(format!("the gate was changed by somebody, and written anew: {detail}"));
-        recorder.record(Event::Alarm { what: "gate-damaged".to_owned(), detail });
-    }
-
-    /// What somebody did to the gate since this was asked last, in words.
-    pub(crate) fn take_tampering(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.tampering)
-    }
-
-    /// What could not be written because somebody holds it, since this was asked last.
-    pub(crate) fn take_held(&mut self) -> Option<String> {
-        self.held.take()
-    }
-
-    /// Looks whether the gate stands as it was written; if not, the next [`Self::refresh`] writes it anew. True if it does not.
-    pub(crate) fn look_at_gate(&mut self, look: Look, recorder: &mut dyn Recorder) -> bool {
-        let plan = self.plan.as_ref().filter(|_| self.is_written());
-        let Some(detail) = plan.and_then(|plan| self.gate.damage(plan, look)) else { return false };
-        if !std::mem::replace(&mut self.gate_is_changed, true) {
-            self.tell_of_gate(detail, recorder);
-        }
-        if let Err(error) = self.gate.begin_anew() {
-            tracing::error!(%error, "the gate's folder cannot be made");
-        }
-        (self.unwritten.generation, self.unwritten.current) = (true, true);
-        true
-    }
-
-    /// The same, before a new generation takes the place of the one that stands. On a host with very many accounts their files are not
-    /// looked at: an end must not wait for that.
-    pub(crate) fn look_before_it_goes(&mut self, recorder: &mut dyn Recorder) {
-        let few = self.plan.as_ref().is_some_and(|plan| plan.accounts.len() <= LOOKED_AT_WHOLE);
-        self.look_at_gate(if few { Look::Whole } else { Look::Common }, recorder);
+    /// The grants that a lock stops. To the generation that stands they are as good as ended until the one with the lock takes its place.
+    fn locked(&self) -> Vec<GrantId> {
+        let Some(plan) = &self.plan else { return Vec::new() };
+        let ended = self.memory.ended();
+        let circumstances = circumstances(plan, &ended, plan.now, &self.opened);
+        let locked = plan.accepted().filter(|grant| circumstances.standing(grant) == Standing::Locked);
+        locked.map(|grant| grant.grant.id.clone()).collect()
     }
 
     fn ended_in_plan(&self) -> Vec<GrantId> {
