@@ -97,11 +97,12 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
                 warden.clock_set().await;
             }
             () = at(commit_at), if commit_at.is_some() => {
-                // What fails stays pending and is tried again.
-                let _ = warden.commit();
                 commit_at = None;
-                warden.serve_courier();
-                continue;
+                // What fails stays pending and is tried again: below it is seen that it failed.
+                if warden.commit().is_ok() {
+                    warden.serve_courier();
+                    continue;
+                }
             }
             () = at(status_at), if status_at.is_some() => {
                 (status_at, shown) = (None, Some(Instant::now()));

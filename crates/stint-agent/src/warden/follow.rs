@@ -36,6 +36,8 @@ impl Warden {
             }
             Err(error) => {
                 tracing::error!(%error, "trying again");
+                let ssh::SshError::File(cause) = &error;
+                self.watch.note_held(cause);
                 Some(error.to_string())
             }
         };

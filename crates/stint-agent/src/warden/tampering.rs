@@ -6,6 +6,7 @@ use std::path::Path;
 use stint_grant::host_config::HostConfig;
 use stint_log::record::{Event, Mode};
 
+use super::files::FileError;
 use super::freeing::{self, Freed};
 use super::systemd::Bus;
 use super::time;
@@ -16,6 +17,8 @@ use crate::journal::Recorder;
 
 /// The unit that takes flags and mounts off our files.
 const FREE: &str = "stint-free.service";
+/// So many of the files that were freed are named.
+const MAX_FREED_TOLD: usize = 20;
 /// So long PAM's files are left to whoever writes them, one after the other.
 const SETTLED_MS: u64 = 1_000;
 /// So many different things are told of files that are held; then it has been said often enough.
@@ -25,6 +28,8 @@ const MAX_TOLD: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     bus: Bus,
+    /// What could not be written because somebody holds it.
+    held: Option<String>,
     /// What was told of files that somebody holds: each once.
     told: Vec<String>,
     /// The module's file as it was seen last.
@@ -44,6 +49,13 @@ struct Pam {
 }
 
 impl Watch {
+    /// A file of ours could not be written. If somebody holds it, it is freed.
+    pub(super) fn note_held(&mut self, error: &FileError) {
+        if error.is_held() {
+            self.held = Some(error.to_string());
+        }
+    }
+
     /// Whether PAM's files are to be looked at once more.
     pub(super) fn waits_for_pam(&self) -> bool {
         self.pam.since_ms.is_some() && self.pam.told.is_none()
@@ -63,7 +75,7 @@ impl Warden {
 
     /// Has PID 1 start what takes flags and mounts off our files, if one of them could not be replaced or removed.
     pub(super) async fn free_what_is_held(&mut self) {
-        let held = [self.drop_in_refusals.take_held(), self.keeper.take_held()];
+        let held = [self.drop_in_refusals.take_held(), self.keeper.take_held(), self.watch.held.take()];
         if held.iter().all(Option::is_none) {
             return;
         }
@@ -85,8 +97,13 @@ impl Warden {
             Ok(answer) => answer.unwrap_or_default(),
             Err(error) => return tracing::error!(%error, "what was taken off stint's own files is not known"),
         };
-        for words in done.into_iter().chain(left) {
+        let all: Vec<String> = left.into_iter().chain(done).collect();
+        let more = all.len().saturating_sub(MAX_FREED_TOLD);
+        for words in all.into_iter().take(MAX_FREED_TOLD) {
             self.tampered("file-freed", words);
+        }
+        if more > 0 {
+            self.tampered("file-freed", format!("and {more} more: journalctl -u {FREE}"));
         }
     }
 

@@ -34,7 +34,7 @@ use super::tampering::Watch;
 use super::time;
 use super::trust::Trust;
 use super::warnings::Warnings;
-use crate::journal::{Journal, Recorder};
+use crate::journal::{Journal, JournalError, Recorder};
 use crate::wire::{ToCourier, ToWarden};
 
 /// So long it is tried to remove a drop-in before a bundle is acknowledged all the same.
@@ -504,9 +504,12 @@ impl Warden {
 
     /// Makes durable what was recorded.
     pub(super) fn commit(&mut self) -> Result<(), ()> {
-        self.journal
-            .commit()
-            .map_err(|error| tracing::error!(%error, "nothing can be recorded; trying again"))
+        self.journal.commit().map_err(|error| {
+            tracing::error!(%error, "nothing can be recorded; trying again");
+            if let JournalError::File(error) = &error {
+                self.watch.note_held(error);
+            }
+        })
     }
 
     /// What waits for the courier: the acknowledgement, once all of it is true, and records.

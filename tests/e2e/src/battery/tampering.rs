@@ -10,6 +10,7 @@ pub(super) const FAMILY: Family = Family {
         Round::new("full root", "web-root", End::Revoked, GATE).alone(),
         Round::new("full root", "web-root", End::Revoked, FROZEN).alone(),
         Round::new("full root", "web-root", End::Revoked, COVERED).alone(),
+        Round::new("full root", "web-root", End::Revoked, LOCKED_UP).alone(),
         Round::new("full root", "web-root", End::Revoked, HIDDEN).alone(),
         Round::new("full root", "web-root", End::Revoked, SETTINGS).alone(),
         Round::new("full root", "web-root", End::Revoked, PAM).alone(),
@@ -103,6 +104,22 @@ const FROZEN: &[Case] = &[Case {
         Claim::undone("! lsattr /var/lib/stint/gate/current | grep -q '^....i'"),
         Claim::no_entry("alice", &[], "true"),
         Claim::in_receipt(&["/var/lib/stint/gate/current was immutable"]),
+    ],
+}];
+
+const LOCKED_UP: &[Case] = &[Case {
+    number: "T1",
+    name: "`chattr -R +i` on the warden's memory, the journal and what sshd reads",
+    act: Act::Ssh(
+        &[],
+        "sudo -n chattr -R +i /var/lib/stint/warden /var/lib/stint/journal /var/lib/stint/ssh",
+    ),
+    takes: Takes::Host("journalctl -q -t sudo | grep -q COMMAND=/usr/bin/chattr"),
+    claims: &[
+        Claim::undone("! lsattr -Rd /var/lib/stint/warden /var/lib/stint/journal | grep -q '^....i'"),
+        Claim::no_entry("alice", &[], "true"),
+        Claim::next_grant(),
+        Claim::in_receipt(&["/var/lib/stint/journal was immutable"]),
     ],
 }];
 

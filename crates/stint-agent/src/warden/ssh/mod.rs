@@ -16,7 +16,7 @@ mod principals;
 mod reconcile;
 
 pub(crate) use daemon::Reload;
-pub(crate) use reconcile::{Facts, reconcile};
+pub(crate) use reconcile::{Facts, SshError, reconcile};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
