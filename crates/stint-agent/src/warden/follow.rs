@@ -123,6 +123,9 @@ impl Warden {
     /// Grants whose processes are dead are swept after, and get their receipts.
     pub(super) async fn look_for_residue(&mut self) {
         let Some(reading) = self.read_clocks() else { return };
+        if self.desk.root_is_waiting() {
+            self.keeper.look_at_current(&mut self.journal);
+        }
         self.note_tampering();
         let turn = Turn {
             live: self.keeper.live(),

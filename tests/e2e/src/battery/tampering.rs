@@ -82,7 +82,7 @@ const GATE: &[Case] = &[Case {
         &[],
         "sudo -n cp -p /var/lib/stint/gate/current /var/tmp/battery-current; \
          sudo -n systemd-run -q --unit=battery-t1 sh -c 'cd /var/lib/stint/gate; while :; do cp -p /var/tmp/battery-current .old; \
-         mv .old current; sleep 0.2; done'",
+         mv .old current; sleep 0.05; done'",
     ),
     takes: Takes::Host("test -s /var/tmp/battery-current && systemctl is-active battery-t1"),
     // Whether somebody gets in depends on who wrote last, the warden or root: nothing is claimed of it.

@@ -24,6 +24,13 @@ impl Keeper {
         self.gate_is_changed = touched.is_some();
     }
 
+    /// The same without a write: what somebody writes again and again is there at one look and not at the next.
+    pub(crate) fn look_at_current(&mut self, recorder: &mut dyn Recorder) {
+        if self.is_written() {
+            self.note_touched_gate(recorder);
+        }
+    }
+
     fn tell_of_gate(&mut self, detail: String, recorder: &mut dyn Recorder) {
         tracing::error!(detail, "the gate was changed by somebody; it is written anew");
         self.tampering.push(format!("the gate was changed by somebody, and written anew: {detail}"));

@@ -257,6 +257,12 @@ impl Desk {
         self.owed.values().any(|owed| owed.some_root)
     }
 
+    /// Whether the receipt of such a grant is in the making.
+    pub(crate) fn root_is_waiting(&self) -> bool {
+        let of_root = |sweep: &Waiting| self.owed.get(&sweep.order.grant).is_some_and(|owed| owed.some_root);
+        self.waiting.iter().any(of_root)
+    }
+
     /// Whether such a grant has come to its end since this was asked last: its receipt can still tell what is found now.
     pub(crate) fn take_root_end(&mut self) -> bool {
         std::mem::take(&mut self.root_has_ended)
