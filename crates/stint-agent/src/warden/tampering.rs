@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use stint_grant::host_config::HostConfig;
+use stint_grant::words::printable;
 use stint_log::record::{Event, Mode};
 
 use super::files::FileError;
@@ -19,6 +20,8 @@ use crate::journal::Recorder;
 const FREE: &str = "stint-free.service";
 /// So many of the files that were freed are named.
 const MAX_FREED_TOLD: usize = 20;
+/// So many characters of each line.
+const MAX_WORDS: usize = 500;
 /// So long PAM's files are left to whoever writes them, one after the other.
 const SETTLED_MS: u64 = 1_000;
 /// So many different things are told of files that are held; then it has been said often enough.
@@ -99,7 +102,9 @@ impl Warden {
         };
         let all: Vec<String> = left.into_iter().chain(done).collect();
         let more = all.len().saturating_sub(MAX_FREED_TOLD);
-        for words in all.into_iter().take(MAX_FREED_TOLD) {
+        for words in all.iter().take(MAX_FREED_TOLD) {
+            // Root can write that file too: nothing in it is believed to be short, or plain.
+            let words = printable(&words.chars().take(MAX_WORDS).collect::<String>());
             self.tampered("file-freed", words);
         }
         if more > 0 {
