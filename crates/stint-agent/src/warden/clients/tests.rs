@@ -77,15 +77,23 @@ async fn the_loop_sees_that_nobody_waits_for_an_answer_any_more() {
     }
 }
 
-#[tokio::test]
-async fn a_long_line_is_not_read_on_the_loop_s_thread() {
-    let long = format!("{{\"pulse\":\"{}\"}}", "x".repeat(READ_AT_ONCE)).into_bytes();
-    let mut reading = std::pin::pin!(understand(long.clone()));
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    assert!(reading.as_mut().poll(&mut context).is_pending(), "another thread has it");
-    assert!(matches!(reading.await, Ok(ToWarden::Pulse(pulse)) if pulse.len() == READ_AT_ONCE));
-    let garbage = understand([b"{\"nonsense\":", &long[..]].concat()).await;
-    assert!(garbage.unwrap_err().contains("nonsense"));
+#[test]
+fn a_long_line_is_not_read_on_the_loop_s_thread() {
+    // The one thread beside the loop is at something else, so the line must wait for it.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    runtime.block_on(async {
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let long = format!("{{\"pulse\":\"{}\"}}", "x".repeat(READ_AT_ONCE)).into_bytes();
+        let mut reading = std::pin::pin!(understand(long.clone()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(reading.as_mut().poll(&mut context).is_pending(), "the loop has read it");
+        let_go.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        assert!(matches!(reading.await, Ok(ToWarden::Pulse(pulse)) if pulse.len() == READ_AT_ONCE));
+        let garbage = understand([b"{\"nonsense\":", &long[..]].concat()).await;
+        assert!(garbage.unwrap_err().contains("nonsense"));
+    });
 }
 
 #[tokio::test]
