@@ -117,13 +117,16 @@ enum SessionCommand {
         /// The run, as the record names it
         run: String,
     },
-    /// Play a recording: text, colours and movements of the cursor, and nothing else that a terminal obeys
+    /// Play a recording: text, colours and movements of the cursor, and nothing else that a terminal obeys; as text if this is no terminal
     Play {
         /// The run, as the record names it
         run: String,
         /// Everything as it was printed. It can drive your terminal: into a file or a terminal without value only
-        #[arg(long)]
+        #[arg(long, conflicts_with = "text")]
         raw: bool,
+        /// As text, with everything that a terminal obeys escaped
+        #[arg(long)]
+        text: bool,
         /// All at once, without the pauses
         #[arg(long)]
         at_once: bool,
@@ -215,8 +218,8 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Status { output } => return status::run(matches!(output, Output::Json)),
         Command::Session { command: SessionCommand::Ls } => session::ls()?,
         Command::Session { command: SessionCommand::Show { run } } => session::show(&run)?,
-        Command::Session { command: SessionCommand::Play { run, raw, at_once } } => {
-            session::play(&run, raw, at_once)?;
+        Command::Session { command: SessionCommand::Play { run, raw, text, at_once } } => {
+            session::play(&run, session::Playing { raw, text, at_once })?;
         }
         Command::Left => left::run()?,
         Command::Sweep { grant } => {

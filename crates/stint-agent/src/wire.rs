@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use stint_api::audit::ShipRecords;
 use stint_api::hosts::HostUpdate;
+use stint_api::recordings::RecordingHeld;
 
 /// Where the courier meets the warden (stream; root and group `stint`).
 pub(crate) const COURIER_SOCKET: &str = "/run/stint/courier.sock";
@@ -23,6 +24,20 @@ pub(crate) enum ToWarden {
     HighWater(String),
     /// Whether the stream to the broker is open.
     Connected(bool),
+    /// What the broker holds of a recording: the answer to each part.
+    RecordingHeld {
+        /// Which.
+        run: String,
+        /// What it said.
+        held: RecordingHeld,
+    },
+    /// The broker read a part of a recording, and will not take it.
+    RecordingRefused {
+        /// Which.
+        run: String,
+        /// Why.
+        cause: String,
+    },
 }
 
 /// From the warden to the courier.
@@ -35,4 +50,18 @@ pub(crate) enum ToCourier {
     Ship(ShipRecords),
     /// An update was refused as a whole: the courier asks for a new one after a pause.
     Refused(String),
+    /// A part of a recording for `PUT /v1/host/recordings/{run}`. The warden alone says which: the courier names no file.
+    Recording(RecordingPart),
+}
+
+/// A part of a recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecordingPart {
+    /// The run, as the journal names it.
+    pub(crate) run: String,
+    /// Where it begins in the recording.
+    pub(crate) at: u64,
+    /// The bytes, in base64; empty to ask what the broker holds.
+    pub(crate) data: String,
 }

@@ -17,11 +17,14 @@ use crate::people::{
     ChangePassword, ChangeUser, EntitlementView, Health, Me, NewUser, NewUserSecrets, NextRoot, RootChain,
     RosterDocument, SignIn, SignedIn, UserView,
 };
+use crate::recordings::{MAX_RECORDING_BYTES, RecordingView};
 use crate::requests::{NewRequest, NewReview, RequestView};
 use crate::tls::{self, PinnedCa, TlsError};
 
 /// Longer than the broker holds a waiting call open (25 s).
 const CALL: Duration = Duration::from_secs(40);
+/// How long a recording may take to come.
+const RECORDING: Duration = Duration::from_mins(10);
 
 /// Why a call gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +131,16 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
+    fn url(&self, path: &[&str]) -> Result<Url, ClientError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .map_err(|()| ClientError::BadUrl(self.base.to_string()))?
+            .clear()
+            .push("v1")
+            .extend(path);
+        Ok(url)
+    }
+
     async fn call<Q: Serialize + ?Sized, B: Serialize + ?Sized>(
         &self,
         method: Method,
@@ -135,12 +148,7 @@ impl Client {
         query: &Q,
         body: Option<&B>,
     ) -> Result<(String, Vec<u8>), ClientError> {
-        let mut url = self.base.clone();
-        url.path_segments_mut()
-            .map_err(|()| ClientError::BadUrl(self.base.to_string()))?
-            .clear()
-            .push("v1")
-            .extend(path);
+        let url = self.url(path)?;
         let name = format!("{method} {}", url.path());
         let mut request = self.http.request(method, url).timeout(CALL).query(query);
         if let Some(token) = &self.token {
@@ -354,6 +362,34 @@ impl Client {
     ) -> Result<JournalPage, ClientError> {
         let query = [("epoch", epoch), ("from", Some(from)), ("limit", Some(limit))];
         self.ask(Method::GET, &["audit", "hosts", host], &query, NOTHING).await
+    }
+    /// What is known of recordings, of one host or grant if they are named.
+    pub async fn recordings(
+        &self,
+        host: Option<&str>,
+        grant: Option<&str>,
+    ) -> Result<Vec<RecordingView>, ClientError> {
+        self.ask(Method::GET, &["recordings"], &[("host", host), ("grant", grant)], NOTHING).await
+    }
+    /// A recording's bytes. Whether they are those that the host recorded is for the caller to say, by the host's journal.
+    pub async fn recording(&self, host: &str, run: &str) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(&["recordings", host, run])?;
+        let name = format!("GET {}", url.path());
+        let mut request = self.http.get(url).timeout(RECORDING);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let mut answer = request.send().await.map_err(|e| self.failed(&e))?;
+        let status = answer.status();
+        let mut bytes = Vec::new();
+        while let Some(piece) = answer.chunk().await.map_err(|e| self.failed(&e))? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > MAX_RECORDING_BYTES {
+                let cause = format!("more than {MAX_RECORDING_BYTES} bytes");
+                return Err(ClientError::Answer { call: name, cause });
+            }
+        }
+        if status.is_success() { Ok(bytes) } else { Err(refusal(&name, status, &bytes)) }
     }
     /// The broker's own events, from number `from`, at most `limit`.
     pub async fn events(&self, from: u64, limit: u64) -> Result<Vec<EventView>, ClientError> {

@@ -39,6 +39,8 @@
 //! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | list of [`hosts::HostView`]; [`hosts::HostView`] |
 //! | `POST /v1/hosts/join` | [`hosts::InviteHost`] | [`hosts::Invitation`] |
 //! | `GET /v1/audit/hosts/{host}?from=N&limit=M&epoch=E` | | [`audit::JournalPage`] |
+//! | `GET /v1/recordings?host=H&grant=G` | | list of [`recordings::RecordingView`], newest first |
+//! | `GET /v1/recordings/{host}/{run}` | | the recording's bytes |
 //! | `GET /v1/events?from=N&limit=M` | | list of [`audit::EventView`], oldest first |
 //! | `POST /v1/host/enroll` | DSSE of [`hosts::EnrollRequest`] | [`hosts::Enrolled`], no client certificate |
 //! | `POST /v1/host/renew` | [`hosts::Renew`] | [`hosts::Renewed`] |
@@ -46,6 +48,7 @@
 //! | `GET /v1/host/update` | | [`hosts::HostUpdate`] |
 //! | `POST /v1/host/ack` | DSSE of [`hosts::Acknowledgement`] | 204 |
 //! | `GET /v1/host/audit`, `POST /v1/host/audit` | [`audit::ShipRecords`] | [`audit::SignedMark`] |
+//! | `PUT /v1/host/recordings/{run}?at=N` | the bytes from `N` on | [`recordings::RecordingHeld`] |
 
 #![forbid(unsafe_code)]
 
@@ -56,6 +59,7 @@ pub mod grants;
 pub mod hosts;
 pub mod locks;
 pub mod people;
+pub mod recordings;
 pub mod requests;
 pub mod tls;
 pub mod token;

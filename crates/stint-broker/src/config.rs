@@ -49,6 +49,13 @@ pub struct Config {
     /// under other addresses than the broker does.
     #[serde(default = "default_bound")]
     pub ssh_certificate_bound_to_address: bool,
+    /// How much room recordings may take, in MiB. When it is full none is taken any more, and nothing is deleted: hosts keep theirs.
+    #[serde(default = "default_recordings")]
+    pub recordings_quota_mib: u64,
+}
+
+fn default_recordings() -> u64 {
+    10 * 1024
 }
 
 fn default_ssh_certificate() -> Seconds {
@@ -157,6 +164,9 @@ impl Config {
         }
         if !(Seconds(1)..=Seconds(300)).contains(&self.keep_alive) {
             return Err(wrong("keep_alive", "1s to 5m"));
+        }
+        if self.recordings_quota_mib > 1 << 30 {
+            return Err(wrong("recordings_quota_mib", "at most 1073741824 (1 PiB)"));
         }
         if !(Seconds(30)..=Seconds(3600)).contains(&self.ssh_certificate_life) {
             return Err(wrong("ssh_certificate_life", "30s to 1h: it need only last for a login"));

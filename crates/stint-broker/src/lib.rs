@@ -22,6 +22,7 @@ pub mod init;
 pub mod journal;
 pub mod lock;
 pub mod random;
+pub mod recording;
 pub mod request;
 pub mod review;
 pub mod server;

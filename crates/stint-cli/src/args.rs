@@ -11,8 +11,8 @@ pub(crate) use access::{
     ClassArg, CreateArgs, GrantCommand, LockAddArgs, LockCommand, RequestCommand, ReviewArgs, WaitArgs,
 };
 pub(crate) use admin::{
-    AuditCommand, AuditSource, EntitlementCommand, ExportArgs, HostCommand, JoinArgs, RootCommand,
-    RosterCommand, RosterSignArgs, UserCommand,
+    AuditCommand, AuditSource, EntitlementCommand, ExportArgs, HostCommand, JoinArgs, PlayArgs, RootCommand,
+    RosterCommand, RosterSignArgs, SessionCommand, UserCommand,
 };
 pub(crate) use sign_in::{LoginArgs, PasswordArgs};
 pub(crate) use ssh::SshArgs;
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// The hosts' journals.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// What commands printed, where their grants ask for that.
+    #[command(subcommand)]
+    Session(SessionCommand),
 }
 
 #[cfg(test)]
@@ -151,6 +154,16 @@ mod tests {
         assert!(parse("stint audit verify --file j.json --key k").is_ok());
         assert!(parse("stint audit verify --file j.json").is_err());
         assert!(parse("stint audit verify").is_err());
+    }
+
+    #[test]
+    fn a_recording_is_played_faster_but_not_backwards() {
+        let cli = parse("stint session play abcd --speed 8 --text").unwrap();
+        let Command::Session(SessionCommand::Play(args)) = cli.command else { panic!("another command") };
+        assert!(args.text && (args.speed - 8.0).abs() < 0.01);
+        for speed in ["0", "-1", "NaN", "inf", "fast"] {
+            assert!(parse(&format!("stint session play abcd --speed={speed}")).is_err(), "{speed}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod request;
 mod review;
 mod root;
 mod roster;
+mod session;
 mod sign_in;
 mod ssh;
 
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Outcome<ExitCode> {
         Command::Root(command) => root::run(command, output).await,
         Command::Roster(command) => roster::run(command, output).await,
         Command::Audit(command) => audit::run(command, output).await,
+        Command::Session(command) => session::run(command, output).await,
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use stint_api::client::Client;
 use stint_grant::ids::Sha256Hex;
 use stint_log::chain::{self, Chain};
-use stint_log::record::Record;
+use stint_log::record::{Body, IoLog, Record};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::show::{Facts, safe};
@@ -169,6 +169,36 @@ pub(crate) fn verify(journal: &Journal, given: Option<VerifyingKey>) -> Outcome<
         .next("wait for the host's next checkpoint, then verify again"));
     }
     Ok(verified)
+}
+
+/// What the host signed of a run's recording. The journal was verified before, with the same key.
+pub(crate) fn recording(journal: &Journal, key: &VerifyingKey, run: &str) -> Outcome<IoLog> {
+    let missing = |why: &str| {
+        Failure::unverified(format!(
+            "{why} a recording of run {} in the journal of {}",
+            safe(run),
+            safe(&journal.host)
+        ))
+    };
+    let checkpoints = by_origin(&journal.checkpoints);
+    for (epoch, records) in by_epoch(journal)? {
+        let named = records.iter().enumerate().find_map(|(place, bytes)| {
+            let Body::Known(event) = Record::parse(bytes).ok()?.body else { return None };
+            event.recording().filter(|(of, _)| *of == run).map(|(_, io)| (place as u64, io.clone()))
+        });
+        let Some((place, io)) = named else { continue };
+        // What stands after the last checkpoint is chained, and anybody could have written it.
+        let start = Chain::new(&journal.host, epoch).map_err(Failure::unverified)?;
+        let signed = checkpoints.get(start.origin().as_str()).into_iter().flatten();
+        let largest =
+            signed.filter_map(|c| start.open_checkpoint(c.as_bytes(), key).ok()).map(|c| c.size).max();
+        if largest.is_none_or(|size| size <= place) {
+            return Err(missing("the host has not signed yet what names")
+                .next("wait for the host's next checkpoint, then try again"));
+        }
+        return Ok(io);
+    }
+    Err(missing("nothing names"))
 }
 
 /// The checkpoints by the name of their log, which is their first line.

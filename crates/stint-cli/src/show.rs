@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod effect;
 pub(crate) mod grant;
 pub(crate) mod record;
+pub(crate) mod recording;
 pub(crate) mod request;
 pub(crate) mod rights;
 #[cfg(test)]

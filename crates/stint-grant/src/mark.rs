@@ -1,6 +1,6 @@
-//! The mark of a host's journal: up to where the broker holds it durably and without a gap.
+//! The mark of a host's journal: up to where the broker holds it durably and without a gap; and that of a recording.
 //!
-//! A host deletes what lies below it, so it is signed like a pulse and names whose journal it is: the courier, which carries it, can
+//! A host deletes what the broker says that it holds, so a mark is signed like a pulse and names whose journal it is: the courier, which carries it, can
 //! neither make one up nor bring another host's, nor that of an earlier enrolment. Whether it fits the host's own records is for the
 //! journal to say.
 
@@ -39,14 +39,42 @@ impl Document for JournalMark {
     }
 }
 
+document! {
+    /// That the broker holds a recording of what a command printed, whole and durably. The host may delete its own by it.
+    pub struct RecordingMark {
+        /// The document's format.
+        pub format: u32,
+        /// The fleet.
+        pub fleet: FleetName,
+        /// The host.
+        pub host: HostName,
+        /// The host's identity key.
+        pub host_key: PublicKey,
+        /// The run that was recorded, as the journal names it.
+        pub run: String,
+        /// How long it is.
+        pub bytes: u64,
+        /// The SHA-256 of all of it.
+        pub sha256: Sha256Hex,
+    }
+}
+
+impl Document for RecordingMark {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.stint.recording-mark+json";
+    const FORMAT: u32 = 1;
+    fn format(&self) -> u32 {
+        self.format
+    }
+}
+
 /// Why a mark was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MarkError {
     /// Its envelope.
-    #[error("journal mark: {0}")]
+    #[error("mark: {0}")]
     Envelope(#[from] EnvelopeError),
     /// Another fleet's or another host's.
-    #[error("journal mark: it is for host {host} of fleet {fleet}")]
+    #[error("mark: it is for host {host} of fleet {fleet}")]
     OtherHost {
         /// The fleet that it names.
         fleet: FleetName,
@@ -54,9 +82,7 @@ pub enum MarkError {
         host: HostName,
     },
     /// The same name with another identity key.
-    #[error(
-        "journal mark: it is for another host key: an earlier enrolment, or another machine of this name"
-    )]
+    #[error("mark: it is for another host key: an earlier enrolment, or another machine of this name")]
     OtherKey,
 }
 
@@ -67,11 +93,31 @@ pub fn open(
     me: &HostIdentity,
 ) -> Result<Verified<JournalMark>, MarkError> {
     let mark: Verified<JournalMark> = dsse::verify(envelope, &[root.pulse_signers()])?;
-    if mark.fleet != root.fleet || mark.host != me.host {
-        return Err(MarkError::OtherHost { fleet: mark.fleet.clone(), host: mark.host.clone() });
+    is_for((&mark.fleet, &mark.host, &mark.host_key), root, me)?;
+    Ok(mark)
+}
+
+/// The same for the mark of a recording.
+pub fn open_recording(
+    envelope: &[u8],
+    root: &Verified<Root>,
+    me: &HostIdentity,
+) -> Result<Verified<RecordingMark>, MarkError> {
+    let mark: Verified<RecordingMark> = dsse::verify(envelope, &[root.pulse_signers()])?;
+    is_for((&mark.fleet, &mark.host, &mark.host_key), root, me)?;
+    Ok(mark)
+}
+
+fn is_for(
+    (fleet, host, key): (&FleetName, &HostName, &PublicKey),
+    root: &Root,
+    me: &HostIdentity,
+) -> Result<(), MarkError> {
+    if *fleet != root.fleet || *host != me.host {
+        return Err(MarkError::OtherHost { fleet: fleet.clone(), host: host.clone() });
     }
-    if mark.host_key != me.key {
+    if *key != me.key {
         return Err(MarkError::OtherKey);
     }
-    Ok(mark)
+    Ok(())
 }

@@ -7,7 +7,7 @@ use ed25519_dalek::SigningKey;
 use stint_grant::dsse::{self, EnvelopeError};
 use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
-use stint_grant::mark::{self, JournalMark, MarkError};
+use stint_grant::mark::{self, JournalMark, MarkError, RecordingMark};
 use stint_grant::root;
 
 fn mark_of(world: &World) -> JournalMark {
@@ -70,4 +70,32 @@ fn another_kind_of_document_by_the_same_key_is_no_mark() {
     let payload = serde_json::to_vec(&mark_of(&world)).unwrap();
     let pulse = dsse::sign_bytes("application/vnd.stint.pulse+json", &payload, &[&world.pulse_key]);
     assert!(matches!(open(&world, &pulse), Err(MarkError::Envelope(EnvelopeError::WrongType { .. }))));
+}
+
+#[test]
+fn a_recording_s_mark_needs_the_same_key_and_host_and_is_no_journal_s_mark() {
+    let world = World::new();
+    let bytes = world.root_envelope();
+    let root = root::open_pinned(&bytes, &root::pin_of(&bytes)).unwrap();
+    let held = RecordingMark {
+        format: 1,
+        fleet: id("example"),
+        host: id("web-01"),
+        host_key: PublicKey::of(&world.host_key),
+        run: "r1".to_owned(),
+        bytes: 7,
+        sha256: Sha256Hex::of(b"printed"),
+    };
+    let open = |mark: &RecordingMark, key: &SigningKey| {
+        mark::open_recording(&dsse::sign(mark, &[key]), &root, &world.me()).map(dsse::Verified::into_inner)
+    };
+    assert_eq!(open(&held, &world.pulse_key), Ok(held.clone()));
+    assert!(matches!(open(&held, &world.bundle_key), Err(MarkError::Envelope(_))));
+    assert!(matches!(open(&held, &world.host_key), Err(MarkError::Envelope(_))));
+    let other = RecordingMark { host: id("web-02"), ..held.clone() };
+    assert!(matches!(open(&other, &world.pulse_key), Err(MarkError::OtherHost { .. })));
+    let earlier = RecordingMark { host_key: PublicKey::of(&key(55)), ..held };
+    assert_eq!(open(&earlier, &world.pulse_key), Err(MarkError::OtherKey));
+    let journal = dsse::sign(&mark_of(&world), &[&world.pulse_key]);
+    assert!(matches!(mark::open_recording(&journal, &root, &world.me()), Err(MarkError::Envelope(_))));
 }

@@ -4,7 +4,8 @@
 //! - [`conversation`]: which message may come when, and what it means;
 //! - [`command`]: what of a command is put on record;
 //! - [`entry`]: one entry of systemd's journal; [`sudo_rs`]: what sudo-rs writes there of a command;
-//! - [`recording`]: what a command printed, as a file that can be played back; [`screen`]: what of it an onlooker's terminal may get.
+//! - [`recording`]: what a command printed, as a file that can be played back; [`replay`]: how it is shown again; [`screen`]: what of it
+//!   an onlooker's terminal may get.
 //!
 //! ```
 //! use stint_sudolog::conversation::{Conversation, Heard};
@@ -22,5 +23,6 @@ pub mod entry;
 pub mod frame;
 pub mod message;
 pub mod recording;
+pub mod replay;
 pub mod screen;
 pub mod sudo_rs;

@@ -7,7 +7,8 @@ use stint_sudolog::message::{
     AcceptMessage, ClientHello, ClientKind, ClientMessage, ExitMessage, InfoMessage, InfoValue, IoBuffer,
     RejectMessage, StringList, TimeSpec,
 };
-use stint_sudolog::recording::{self, MAGIC, Recording};
+use stint_sudolog::recording::{self, MAGIC, Recording, Stream};
+use stint_sudolog::replay::{self, Look};
 use stint_sudolog::screen::Screen;
 use stint_sudolog::sudo_rs::{self, Line, Pieces};
 
@@ -50,13 +51,20 @@ pub fn conversation(data: &[u8]) {
 
 /// A recording: what is read is in order, and nothing of it drives a terminal.
 pub fn recording(data: &[u8]) {
-    let Ok(Recording { pieces, whole, .. }) = recording::read(data) else { return };
+    let Ok(it) = recording::read(data) else { return };
+    let Recording { pieces, whole, .. } = &it;
     assert!(pieces.windows(2).all(|two| two[0].at <= two[1].at), "time runs backwards");
-    assert!(!whole || recording::read(&data[..data.len() - 1]).is_ok_and(|cut| !cut.whole));
+    assert!(!*whole || recording::read(&data[..data.len() - 1]).is_ok_and(|cut| !cut.whole));
     let mut shown = Screen::default();
-    for piece in &pieces {
+    for piece in pieces {
         harmless(&shown.pass(&piece.data));
     }
+    let text: Vec<u8> = replay::steps(&it, Look::Text, 1.0).flat_map(|step| step.bytes).collect();
+    let text = String::from_utf8(text).expect("text is text");
+    assert!(text.chars().all(|c| matches!(c, '\n' | '\t') || !c.is_control()), "a control passed into text");
+    let raw: usize = replay::steps(&it, Look::Raw, 1.0).map(|step| step.bytes.len()).sum();
+    let printed = pieces.iter().filter(|piece| piece.stream == Stream::Output);
+    assert_eq!(raw, printed.map(|piece| piece.data.len()).sum::<usize>());
     screen(data);
 }
 

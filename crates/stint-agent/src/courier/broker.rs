@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use stint_api::ApiError;
 use stint_api::audit::{ShipRecords, SignedMark};
 use stint_api::hosts::{HostUpdate, Renew, Renewed};
+use stint_api::recordings::RecordingHeld;
 use stint_api::tls::{self, PinnedCa, TlsError, describe};
 
 use super::store::Store;
@@ -100,6 +101,12 @@ impl Broker {
         let call = self.call(Method::POST, "/v1/host/ack").header("content-type", "application/json");
         let answer = self.send(call.body(envelope.to_owned())).await?;
         body(answer, MAX_ANSWER_BYTES).await.map(|_| ())
+    }
+    /// `PUT /v1/host/recordings/{run}`.
+    pub(crate) async fn record(&self, run: &str, at: u64, part: Vec<u8>) -> Result<RecordingHeld, CallError> {
+        let call = self.call(Method::PUT, &format!("/v1/host/recordings/{run}")).query(&[("at", at)]);
+        let call = call.header("content-type", "application/octet-stream").body(part);
+        parse(&body(self.send(call).await?, MAX_ANSWER_BYTES).await?)
     }
     /// `POST /v1/host/renew`.
     pub(crate) async fn renew(&self, csr: &str) -> Result<Renewed, CallError> {

@@ -8,7 +8,7 @@
 //! | [`outbox`] | what waits for the warden: the newest of each kind, so memory stays bounded however long the warden is away |
 //! | [`warden_link`] | the socket to the warden |
 //! | [`queue`] | what waits for the broker |
-//! | [`upload`] | acknowledgements and records, to the broker |
+//! | [`upload`] | acknowledgements, records and recordings, to the broker |
 //! | [`renewal`] | its certificate, renewed by itself |
 //! | [`backoff`] | how long to wait after a failure |
 //!
@@ -42,7 +42,7 @@ use tokio::time::Instant;
 use stint_api::audit::ShipRecords;
 
 use crate::rhythm::Rounds;
-use crate::wire::COURIER_SOCKET;
+use crate::wire::{COURIER_SOCKET, RecordingPart};
 use broker::Broker;
 use outbox::Outbox;
 use queue::Newest;
@@ -105,6 +105,8 @@ pub(crate) struct Shared {
     pub(crate) acknowledgements: Arc<Newest<String>>,
     /// The newest shipment: the warden sends the next when it heard of this one.
     pub(crate) shipments: Arc<Newest<ShipRecords>>,
+    /// The part of a recording that the warden sent last: it sends the next when it heard of this one.
+    pub(crate) recordings: Arc<Newest<RecordingPart>>,
     /// Wakes the poll.
     pub(crate) want_update: Arc<Notify>,
     /// Wakes the question what the broker holds of the journal.
@@ -169,6 +171,7 @@ pub(crate) fn start(store: Store, settings: &Settings) -> Result<JoinSet<()>, Co
         outbox: Arc::new(Outbox::default()),
         acknowledgements: Arc::new(Newest::new(ACKNOWLEDGEMENTS)),
         shipments: Arc::new(Newest::new(1)),
+        recordings: Arc::new(Newest::new(1)),
         want_update: Arc::new(Notify::new()),
         want_high_water: Arc::new(Notify::new()),
         awake: Arc::new(Notify::new()),
@@ -180,6 +183,7 @@ pub(crate) fn start(store: Store, settings: &Settings) -> Result<JoinSet<()>, Co
     tasks.spawn(stream::poll_on_demand(shared.clone()));
     tasks.spawn(upload::acknowledgements(shared.clone()));
     tasks.spawn(upload::records(shared.clone()));
+    tasks.spawn(upload::recordings(shared.clone()));
     tasks.spawn(tell_that_it_lives(shared.awake.clone()));
     tasks.spawn(renewal::run(store, broker_sender, shared));
     Ok(tasks)

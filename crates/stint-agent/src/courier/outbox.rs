@@ -21,6 +21,8 @@ struct Waiting {
     update: Option<Box<HostUpdate>>,
     pulse: Option<String>,
     high_water: Option<SignedMark>,
+    /// What the broker said of the part that was sent last: there is one on its way at a time.
+    recording: Option<ToWarden>,
     /// What the warden was last told, or is about to be: told again to a new connection.
     is_connected: bool,
 }
@@ -41,6 +43,11 @@ impl Outbox {
     /// What the broker holds of the journal.
     pub(crate) fn high_water(&self, high_water: SignedMark) {
         self.lock().high_water = Some(high_water);
+        self.filled.notify_one();
+    }
+    /// What the broker said of a part of a recording.
+    pub(crate) fn recording(&self, said: ToWarden) {
+        self.lock().recording = Some(said);
         self.filled.notify_one();
     }
     /// Whether the stream is open.
@@ -80,7 +87,8 @@ impl Outbox {
         if let Some(pulse) = waiting.pulse.take() {
             return Some(ToWarden::Pulse(pulse));
         }
-        waiting.high_water.take().map(|mark| ToWarden::HighWater(mark.envelope))
+        let high_water = waiting.high_water.take().map(|mark| ToWarden::HighWater(mark.envelope));
+        high_water.or_else(|| waiting.recording.take())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -109,6 +117,8 @@ mod tests {
                 ToWarden::Pulse(p) => format!("pulse {p}"),
                 ToWarden::HighWater(h) => format!("high water {h}"),
                 ToWarden::Connected(c) => format!("connected {c}"),
+                ToWarden::RecordingHeld { run, .. } => format!("held {run}"),
+                ToWarden::RecordingRefused { run, .. } => format!("refused {run}"),
             })
             .collect()
     }
@@ -128,6 +138,14 @@ mod tests {
         outbox.pulse("a".to_owned());
         outbox.pulse("b".to_owned());
         assert_eq!(told(&outbox), ["update 1", "pulse b"]);
+    }
+    #[test]
+    fn recordings_come_last() {
+        let outbox = Outbox::default();
+        outbox.recording(ToWarden::RecordingRefused { run: "r1".to_owned(), cause: String::new() });
+        outbox.high_water(SignedMark { envelope: "3".to_owned() });
+        outbox.pulse("a".to_owned());
+        assert_eq!(told(&outbox), ["pulse a", "high water 3", "refused r1"]);
     }
     #[test]
     fn the_state_of_the_stream_is_told_when_it_changes_and_to_each_new_warden() {

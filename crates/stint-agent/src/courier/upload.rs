@@ -1,7 +1,10 @@
-//! Acknowledgements and records, to the broker. A call that fails is made again; nothing is dropped but what a newer one replaces.
+//! Acknowledgements, records and recordings, to the broker. A call that fails is made again; nothing is dropped but what a newer one replaces.
+
+use data_encoding::BASE64;
 
 use super::Shared;
 use super::backoff::Backoff;
+use crate::wire::{RecordingPart, ToWarden};
 
 /// Sends acknowledgements, in order.
 pub(crate) async fn acknowledgements(shared: Shared) {
@@ -50,6 +53,32 @@ pub(crate) async fn records(shared: Shared) {
                 shared.want_high_water.notify_one();
             }
         }
+    }
+}
+
+/// Sends parts of recordings, one at a time, and tells the warden what the broker said. What the warden sends next replaces one that
+/// still waits: it says anew where it begins.
+pub(crate) async fn recordings(shared: Shared) {
+    let mut backoff = Backoff::new(shared.pace.retry);
+    loop {
+        let mut part = shared.recordings.take().await;
+        let said = loop {
+            let RecordingPart { run, at, data } = part.clone();
+            let Ok(bytes) = BASE64.decode(data.as_bytes()) else {
+                break ToWarden::RecordingRefused { run, cause: "a part is not base64".to_owned() };
+            };
+            match shared.broker().record(&run, at, bytes).await {
+                Ok(held) => break ToWarden::RecordingHeld { run, held },
+                Err(error) if error.is_final() => {
+                    break ToWarden::RecordingRefused { run, cause: error.to_string() };
+                }
+                Err(error) => tell(&backoff, &format_args!("the recording of run {run} waits: {error}")),
+            }
+            backoff.pause().await;
+            part = shared.recordings.take_newest().unwrap_or(part);
+        };
+        backoff.reset();
+        shared.outbox.recording(said);
     }
 }
 

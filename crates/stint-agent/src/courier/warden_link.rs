@@ -91,6 +91,7 @@ async fn listen(shared: &Shared, from_warden: Reader, refusals: &mut Backoff, he
                 refusals.reset();
                 shared.acknowledgements.put(envelope);
             }
+            Ok(ToCourier::Recording(part)) => shared.recordings.put(part),
             Ok(ToCourier::Ship(records)) => shared.shipments.put(records),
             Ok(ToCourier::Refused(cause)) => ask_again_later(shared, &cause, refusals),
         }

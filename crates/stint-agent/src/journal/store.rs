@@ -314,6 +314,12 @@ impl Journal {
         Ok(shipment)
     }
 
+    /// Whether the broker holds all of it.
+    pub(crate) fn is_held(&self) -> bool {
+        let all = (self.durable.epoch(), self.durable.next_seq());
+        self.mark == Some(all) && self.pending.is_empty() && self.stopped.is_none()
+    }
+
     /// The durable records from a place on, and some before it.
     pub(crate) fn records_since(&self, epoch: u64, size: u64) -> Result<Vec<Vec<u8>>, JournalError> {
         let ids = segment::list(&self.dir)?;

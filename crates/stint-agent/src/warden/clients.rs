@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use stint_grant::ids::GrantId;
 use stint_grant::register::{DecisionNote, MAX_MESSAGE_BYTES, Register, RegisterAnswer, UseCode};
+use stint_log::record::IoLog;
 use stint_sudolog::entry::Entry;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
 use tokio::net::{UnixDatagram, UnixListener, UnixStream};
@@ -96,6 +97,13 @@ pub(crate) enum Message {
         /// To what it belongs, once it is on record; `None` if it cannot be recorded.
         recorded: oneshot::Sender<Option<Attribution>>,
     },
+    /// A recording lay open when the warden began: what there is of it.
+    RecordingCut {
+        /// The run.
+        run: String,
+        /// What was recorded.
+        io: IoLog,
+    },
     /// Somebody else than sudo came to tell of commands.
     Stranger {
         /// Who.
@@ -126,6 +134,7 @@ impl Message {
             | Self::CodeChecked { .. }
             | Self::Decision(_)
             | Self::Command { .. }
+            | Self::RecordingCut { .. }
             | Self::Stranger { .. }
             | Self::Logged(_)
             | Self::JournalLost { .. }

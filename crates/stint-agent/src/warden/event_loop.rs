@@ -40,6 +40,8 @@ pub(super) async fn run(warden: &mut Warden, sockets: Sockets) -> io::Result<()>
     tokio::spawn(clients::take_couriers(sockets.courier, courier_uid(), to_loop.clone()));
     tokio::spawn(clients::take_registrations(sockets.warden, to_loop.clone()));
     tokio::spawn(clients::hear_decisions(sockets.decisions, to_loop.clone()));
+    // Before anything new is recorded: what lies open then has nobody who would close it.
+    sudo_log::close_what_lies_open(&warden.paths.recordings(), &warden.outgoing, to_loop.clone())?;
     match sockets.sudo {
         Some(listener) => sudo_log::start(listener, warden.paths.recordings(), to_loop.clone())?,
         None => warden.nobody_hears_sudo(),
@@ -183,6 +185,7 @@ async fn hear(warden: &mut Warden, message: Message) {
         Message::CourierCame { id, to } => {
             tracing::info!("the courier came");
             warden.journal.disconnected();
+            warden.outgoing.disconnected();
             warden.courier = Some(Courier { id, to, online: false });
         }
         Message::CourierSays { id, what, heard } => {
@@ -195,6 +198,7 @@ async fn hear(warden: &mut Warden, message: Message) {
             if warden.courier.as_ref().is_some_and(|courier| courier.id == id) {
                 warden.courier = None;
                 warden.journal.disconnected();
+                warden.outgoing.disconnected();
             }
         }
         Message::Register { register, answer, .. }
@@ -224,6 +228,7 @@ async fn hear(warden: &mut Warden, message: Message) {
             // Whoever told it may be gone; it is on record all the same.
             let _ = recorded.send(warden.note_command(*told));
         }
+        Message::RecordingCut { run, io } => warden.note_cut(run, io),
         Message::Stranger { detail } => warden.note_stranger(detail),
         Message::Logged(entry) => warden.note_logged(&entry),
         Message::JournalLost { detail } => warden.journal_lost(detail),
@@ -274,6 +279,7 @@ async fn one_round(warden: &mut Warden, round: Round) {
     warden.settle_sshd().await;
     warden.end_on_logout().await;
     if round.heartbeat {
+        warden.outgoing.retry();
         warden.journal.record(Event::Heartbeat {});
     }
 }

@@ -93,6 +93,7 @@ pub(super) async fn start(
     let malformed = config.as_ref().err().cloned();
     let config = config.inspect(|_| config::keep_good(&paths)).unwrap_or_else(|_| config::last_good(&paths));
     let keeper = Keeper::open(&paths, trust.clone(), me, config, &reading, &mut journal)?;
+    let outgoing = sudo_log::Outgoing::of(paths.recordings());
     let mut warden = Warden {
         enforcer: Enforcer::new(&paths),
         desk: Desk::open(&paths),
@@ -113,6 +114,7 @@ pub(super) async fn start(
         last_refusal: None,
         refusals: Allowance::default(),
         observed: std::collections::BTreeSet::new(),
+        outgoing,
         missed: sudo_log::Missed::default(),
         awaited: sudo_log::AwaitedLines::default(),
         pieces: Pieces::default(),

@@ -28,7 +28,7 @@ use super::residue::{Desk, Holding};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::Sshd;
 use super::status::CourierStatus;
-use super::sudo_log::{AwaitedLines, Missed};
+use super::sudo_log::{AwaitedLines, Missed, Outgoing};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::tampering::Watch;
 use super::time;
@@ -68,6 +68,8 @@ pub(super) struct Warden {
     pub(super) refusals: Allowance,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
+    /// Recordings on their way to the broker.
+    pub(super) outgoing: Outgoing,
     /// Commands that sudo has to tell of.
     pub(super) missed: Missed,
     /// Commands that sudo-rs has to write of, and the beginnings of long lines.
@@ -150,6 +152,8 @@ impl Warden {
             ToWarden::Update(update) => self.take_update(*update).await,
             ToWarden::Pulse(envelope) => self.take_pulse(&envelope).await,
             ToWarden::HighWater(envelope) => self.take_mark(envelope),
+            ToWarden::RecordingHeld { run, held } => self.note_recording_held(&run, held),
+            ToWarden::RecordingRefused { run, cause } => self.outgoing.put_off(&run, &cause),
             ToWarden::Connected(online) => {
                 if let Some(courier) = &mut self.courier {
                     courier.online = online;
@@ -509,7 +513,9 @@ impl Warden {
             if let JournalError::File(error) = &error {
                 self.watch.note_held(error);
             }
-        })
+        })?;
+        self.outgoing.committed();
+        Ok(())
     }
 
     /// What waits for the courier: the acknowledgement, once all of it is true, and records.
@@ -536,6 +542,12 @@ impl Warden {
             Ok(Some(shipment)) => self.tell_courier(ToCourier::Ship(shipment)),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the journal cannot be read to be shipped"),
+        }
+        // Last of all, and only what the broker can find in the journal.
+        if self.journal.is_held()
+            && let Some(part) = self.outgoing.next()
+        {
+            self.tell_courier(ToCourier::Recording(part));
         }
     }
 
@@ -572,6 +584,7 @@ impl Warden {
             // It hears nothing any more. It connects again, and then says anew what the broker holds.
             self.courier = None;
             self.journal.disconnected();
+            self.outgoing.disconnected();
         }
     }
 

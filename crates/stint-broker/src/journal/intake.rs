@@ -11,6 +11,7 @@ use stint_log::record::{Body, Event, Record};
 use crate::error::Problem;
 use crate::grant;
 use crate::journal::store;
+use crate::recording;
 use crate::store::Conn;
 
 /// The most records in one shipment.
@@ -146,6 +147,9 @@ async fn take_one(
         && let Some(line) = event.outcome()
     {
         store::set_receipt(conn, host, grant, &line, record.header.at).await?;
+    }
+    if let Body::Known(event) = &record.body {
+        recording::store::note(conn, host, event, record.header.at).await?;
     }
     if let Body::Known(event @ (Event::CodeRefused { .. } | Event::CodeUsed { .. })) = &record.body {
         if let Event::CodeUsed { grant, code, reason, until, .. } = event {

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::error::{Outcome, Problem};
 use crate::host::Hub;
 use crate::identity::Attempts;
+use crate::recording::Folder;
 use crate::server::Places;
 use crate::store::{Change, Db};
 use crate::trust::Trust;
@@ -70,6 +71,8 @@ pub struct Inner {
     pub places: Places,
     /// Attempts to sign in that did not succeed.
     pub attempts: Attempts,
+    /// What commands printed on hosts.
+    pub recordings: Arc<Folder>,
     /// Bundles are made one round at a time.
     pub(crate) publishing: Mutex<()>,
     trust: RwLock<Arc<Trust>>,
@@ -93,6 +96,7 @@ impl App {
         keys: OnlineKeys,
         trust: Trust,
         catalog: Catalog,
+        recordings: Folder,
     ) -> Self {
         Self(Arc::new(Inner {
             places: Places::new(config.max_connections),
@@ -102,6 +106,7 @@ impl App {
             keys,
             hub: Hub::default(),
             attempts: Attempts::default(),
+            recordings: Arc::new(recordings),
             publishing: Mutex::default(),
             trust: RwLock::new(Arc::new(trust)),
             catalog: RwLock::new(Arc::new(catalog)),

@@ -5,7 +5,9 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
-use crate::{catalog, certificate, event, grant, host, identity, journal, lock, request, review, trust};
+use crate::{
+    catalog, certificate, event, grant, host, identity, journal, lock, recording, request, review, trust,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +28,7 @@ use crate::{catalog, certificate, event, grant, host, identity, journal, lock, r
         host::routes::list, host::routes::show, host::enroll::invite, host::enroll::enroll, host::enroll::renew,
         host::stream::stream, host::stream::update, host::ack::acknowledge,
         journal::routes::mark, journal::routes::ship, journal::routes::read,
+        recording::routes::put, recording::routes::list, recording::routes::fetch,
         event::routes::list,
     ),
     components(schemas(stint_api::ApiError)),

@@ -8,7 +8,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::error::{Outcome, Problem};
 use crate::server::{App, openapi};
-use crate::{catalog, certificate, event, grant, host, identity, journal, lock, request, review, trust};
+use crate::{
+    catalog, certificate, event, grant, host, identity, journal, lock, recording, request, review, trust,
+};
 
 /// The largest body of most calls, those of strangers among them. A call that takes more says so with its route.
 const MAX_BODY: usize = 1024 * 1024;
@@ -28,6 +30,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(lock::routes::routes())
         .merge(host::routes::routes())
         .merge(journal::routes::routes())
+        .merge(recording::routes::routes())
         .merge(event::routes::routes())
         .fallback(nowhere)
         .method_not_allowed_fallback(nowhere)

@@ -6,6 +6,7 @@ use crate::catalog::{self, Catalog};
 use crate::clock::Clock;
 use crate::config::{Config, FileError};
 use crate::event;
+use crate::recording::Folder;
 use crate::server::{App, OnlineKeys};
 use crate::store::{Db, StoreError};
 use crate::trust::ca::Ca;
@@ -34,6 +35,10 @@ impl Layout {
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.data.join("broker.db")
+    }
+    /// What commands printed on hosts.
+    pub fn recordings(&self) -> PathBuf {
+        self.data.join("recordings")
     }
     /// An online key.
     pub fn key(&self, name: &str) -> PathBuf {
@@ -121,7 +126,9 @@ pub async fn open(data: &Path, clock: Clock) -> Result<App, StartError> {
         change.commit().await.map_err(other)?;
     }
     warn_of_the_end(trust.root.expires_at.0, clock.now().secs());
-    Ok(App::new(config, db, clock, keys, trust, catalog))
+    let recordings = Folder::open(&layout.recordings())
+        .map_err(|e| StartError::Other(format!("{}: {e}", layout.recordings().display())))?;
+    Ok(App::new(config, db, clock, keys, trust, catalog, recordings))
 }
 
 fn warn_of_the_end(end: i64, now: i64) {

@@ -11,13 +11,14 @@ use stint_api::hosts::{
     ACK_PAYLOAD_TYPE, Acknowledgement, ENROLL_PAYLOAD_TYPE, EnrollRequest, Enrolled, HostUpdate,
     RefusedOnHost,
 };
+use stint_api::recordings::RecordingHeld;
 use stint_api::tls;
 use stint_api::token::JoinToken;
 use stint_grant::bundle::{self, Head, HostIdentity, VerifiedShard};
 use stint_grant::dsse::{self, Verified};
 use stint_grant::ids::Sha256Hex;
 use stint_grant::keys::PublicKey;
-use stint_grant::mark::{self, JournalMark};
+use stint_grant::mark::{self, JournalMark, RecordingMark};
 use stint_grant::root;
 
 use crate::fleet::Fleet;
@@ -198,6 +199,18 @@ impl TestHost {
             trusted = root::rotate(&trusted, next.as_bytes()).unwrap();
         }
         mark::open(signed.envelope.as_bytes(), &trusted, &self.me()).unwrap().into_inner()
+    }
+
+    /// Sends a part of a recording; an empty one asks.
+    pub(crate) async fn record(&self, run: &str, at: u64, part: &[u8]) -> Result<RecordingHeld, ApiError> {
+        let url = format!("{}/v1/host/recordings/{run}?at={at}", self.url);
+        answer(self.http.put(url).body(part.to_vec()).send().await.unwrap()).await
+    }
+
+    /// What the broker says by its signature that it holds, as the host's warden verifies it.
+    pub(crate) async fn open_recording_mark(&self, envelope: &str) -> RecordingMark {
+        let root = root::open_pinned(self.update().await.roots[0].as_bytes(), &self.pin).unwrap();
+        mark::open_recording(envelope.as_bytes(), &root, &self.me()).unwrap().into_inner()
     }
 
     pub(crate) async fn stream(&self) -> Events {

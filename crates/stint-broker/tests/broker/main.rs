@@ -10,6 +10,7 @@ mod hardening;
 mod host;
 mod journal;
 mod limits;
+mod recordings;
 mod refusals;
 mod story;
 mod withdrawal;

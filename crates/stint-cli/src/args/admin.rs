@@ -176,3 +176,44 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) to: PathBuf,
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List the recordings that the hosts' journals name.
+    Ls {
+        /// Of this host only.
+        #[arg(long)]
+        host: Option<String>,
+        /// Of this grant only.
+        #[arg(long)]
+        grant: Option<String>,
+    },
+    /// Play a recording, once it is verified by its host's journal.
+    Play(PlayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlayArgs {
+    /// The run, or its beginning.
+    pub(crate) run: String,
+    /// So many times as fast.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = speed)]
+    pub(crate) speed: f64,
+    /// As text, with everything that a terminal obeys escaped; so it is shown wherever standard output is no terminal.
+    #[arg(long)]
+    pub(crate) text: bool,
+    /// Write the recording to a new file in place of playing it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["speed", "text"])]
+    pub(crate) to: Option<PathBuf>,
+    /// The host, where the beginning of a run fits several.
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// The host's identity key (base64) as the host itself shows it; without it the broker's word is taken for it.
+    #[arg(long, value_name = "BASE64")]
+    pub(crate) key: Option<String>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "a number, such as 1, 8 or 0.5".to_owned())?;
+    if (0.01..=1_000_000.0).contains(&speed) { Ok(speed) } else { Err("0.01 to 1000000".to_owned()) }
+}

@@ -146,3 +146,24 @@ fn what_is_no_key_is_refused() {
         assert_eq!(key(text).unwrap_err().exit, Exit::Usage, "{text}");
     }
 }
+
+#[test]
+fn a_recording_is_what_a_signed_record_names_and_nothing_after_the_last_checkpoint() {
+    let io = |n: u8| IoLog { bytes: u64::from(n), sha256: stint_log::Hash::of(&[n]), whole: true };
+    let mut chain = Chain::new("web-01", 0).unwrap();
+    let add = |chain: &mut Chain, run: &str, n: u8| {
+        let event = Event::RecordingCut { run: run.into(), io: io(n) };
+        String::from_utf8(chain.append(&event, 1_795_442_400, BOOT).unwrap()).unwrap()
+    };
+    let mut records = vec![add(&mut chain, "r1", 1)];
+    let checkpoints = vec![chain.sign(&identity())];
+    records.extend([add(&mut chain, "r2", 2), add(&mut chain, "r1", 3)]);
+    let journal = Journal { records, checkpoints, ..journal() };
+    let key = identity().verifying_key();
+    assert_eq!(recording(&journal, &key, "r1").unwrap(), io(1), "the first word counts");
+    let unsigned = recording(&journal, &key, "r2").unwrap_err();
+    assert!(unsigned.exit == Exit::Unverified && unsigned.message.contains("not signed yet"), "{unsigned:?}");
+    assert_eq!(recording(&journal, &key, "r3").unwrap_err().exit, Exit::Unverified);
+    let other = SigningKey::from_bytes(&[8; 32]).verifying_key();
+    assert_eq!(recording(&journal, &other, "r1").unwrap_err().exit, Exit::Unverified);
+}

@@ -1,7 +1,7 @@
 //! A host's records in words.
 
 use stint_grant::time::UnixTime;
-use stint_log::record::{Body, CommandLine, Ending, Event, Mode, Record, Verdict};
+use stint_log::record::{Body, CommandLine, Ending, Event, IoLog, Mode, Record, Verdict};
 
 use super::safe;
 use crate::duration;
@@ -119,11 +119,11 @@ fn event_words(event: &Event) -> String {
                 (None, Some(code)) => format!("ended with exit status {code}"),
                 (None, None) => "ended".to_owned(),
             };
-            let io = io.as_ref().map_or_else(String::new, |io| {
-                let part = if io.whole { "" } else { ", NOT WHOLE" };
-                format!("; {} bytes recorded, sha256 {}{part}", io.bytes, io.sha256)
-            });
+            let io = io.as_ref().map_or_else(String::new, |io| format!("; {}", recorded(io)));
             format!("run {} {how} after {took_ms} ms ({}){io}", s(run), g(grant))
+        }
+        Event::RecordingCut { run, io } => {
+            format!("the warden was away before run {} ended; {}", s(run), recorded(io))
         }
         Event::DropInWritten { grant, path, .. } => format!("{} written (grant {})", s(path), s(grant)),
         Event::DropInRefused { grant, cause, detail } => {
@@ -177,12 +177,22 @@ fn event_words(event: &Event) -> String {
 }
 
 /// A command as it was typed, as far as it is on record.
+fn recorded(io: &IoLog) -> String {
+    let part = if io.whole { "" } else { ", NOT WHOLE" };
+    format!("{} bytes recorded, sha256 {}{part}", io.bytes, io.sha256)
+}
+
 fn command_line(what: &CommandLine) -> String {
+    format!("{} in {}", command_as(what), super::rights::word(&what.cwd))
+}
+
+/// A command, and as whom it ran.
+pub(crate) fn command_as(what: &CommandLine) -> String {
     let name = super::rights::word(&what.command);
     let arguments = what.argv.iter().skip(1).map(|word| super::rights::word(word));
     let rest = what.argv_sha256.map(|hash| format!("... (all arguments: sha256 {hash})"));
     let words: Vec<_> = std::iter::once(name).chain(arguments).chain(rest).collect();
-    format!("{} as {} in {}", words.join(" "), safe(&what.run_as), super::rights::word(&what.cwd))
+    format!("{} as {}", words.join(" "), safe(&what.run_as))
 }
 
 /// A receipt never says that all is clean after root: nobody can know it.

@@ -174,6 +174,9 @@ pub enum Event {
         io: Option<IoLog>,
     },
 
+    /// The warden was away before a command ended: this is what there is of what it printed. The command may have gone on.
+    RecordingCut { run: String, io: IoLog },
+
     /// A sudoers drop-in was put into place.
     DropInWritten { grant: String, path: String, sha256: Hash },
     /// A sudoers drop-in was not written.
@@ -286,6 +289,14 @@ pub enum Ending {
 }
 
 impl Event {
+    /// The run that a recording is of, and what is recorded of it, if the recording is over with this.
+    pub fn recording(&self) -> Option<(&str, &IoLog)> {
+        match self {
+            Self::CommandEnded { run, io: Some(io), .. } | Self::RecordingCut { run, io } => Some((run, io)),
+            _ => None,
+        }
+    }
+
     /// What a receipt says, in short: `clean`, or what is to be looked at. `None` for what is no receipt.
     pub fn outcome(&self) -> Option<String> {
         let Self::Receipt { removed, restored, reported, not_scanned, nothing_found, clean, .. } = self
@@ -332,6 +343,7 @@ impl Event {
             Self::CommandRejected { .. } => "command_rejected",
             Self::CommandAlert { .. } => "command_alert",
             Self::CommandEnded { .. } => "command_ended",
+            Self::RecordingCut { .. } => "recording_cut",
             Self::DropInWritten { .. } => "drop_in_written",
             Self::DropInRefused { .. } => "drop_in_refused",
             Self::DropInRemoved { .. } => "drop_in_removed",

@@ -119,6 +119,7 @@ fn every_event() -> Vec<Event> {
             took_ms: 12,
             io: Some(IoLog { bytes: 7, sha256: Hash::ZERO, whole: true }),
         },
+        Event::RecordingCut { run: s("r1"), io: IoLog { bytes: 7, sha256: Hash::ZERO, whole: false } },
         Event::DropInWritten { grant: s("7F3A"), path: s("/p"), sha256: Hash::ZERO },
         Event::DropInRefused { grant: s("7F3A"), cause: s("c"), detail: s("d") },
         Event::DropInRemoved { grant: s("7F3A"), path: s("/p") },

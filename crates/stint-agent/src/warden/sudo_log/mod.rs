@@ -4,6 +4,7 @@
 //! - [`receiver`] takes connections, [`connection`] holds one conversation; both on a thread of their own, so that no peer and no slow
 //!   disk keeps the warden's loop from its work;
 //! - [`recordings`] keeps what commands print, in bounds;
+//! - [`outgoing`] hands what is recorded to the courier, once the record of it is with the broker;
 //! - [`missed`] finds the commands that run and were not told of;
 //! - [`told`] is what comes to the loop, and how it becomes a record.
 //!
@@ -18,6 +19,7 @@ mod connection;
 mod follow;
 mod missed;
 mod note;
+mod outgoing;
 mod peer;
 mod receiver;
 pub(crate) mod recordings;
@@ -28,6 +30,7 @@ pub(super) use awaited::AwaitedLines;
 pub(super) use follow::Follow;
 pub(crate) use follow::hears_syslog;
 pub(super) use missed::Missed;
+pub(super) use outgoing::{Outgoing, close_what_lies_open};
 pub(super) use receiver::start;
 pub(super) use told::{Attribution, Told, records};
 

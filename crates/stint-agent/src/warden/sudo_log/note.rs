@@ -1,7 +1,10 @@
 //! What the warden does with what sudo tells it.
 
-use stint_log::record::Event;
+use stint_api::recordings::RecordingHeld;
+use stint_grant::mark;
+use stint_log::record::{Event, IoLog};
 
+use super::told::What;
 use super::{Attribution, RECEIVER, Told, records};
 use crate::journal::Recorder;
 use crate::warden::time;
@@ -22,8 +25,34 @@ impl Warden {
         if self.journal.fault().is_some() && self.commit().is_err() {
             return None;
         }
+        if let What::Ended { io: Some(_), .. } = &told.what {
+            self.outgoing.note_end(&told.run);
+        }
         self.journal.record(records(told, &of));
         Some(of)
+    }
+
+    /// A recording that nobody closed: the warden was away when its command ended.
+    pub(in crate::warden) fn note_cut(&mut self, run: String, io: IoLog) {
+        self.read_clocks();
+        self.outgoing.note_end(&run);
+        self.journal.record(Event::RecordingCut { run, io });
+    }
+
+    /// What the broker holds of a recording. Nothing is deleted here but by its signature.
+    pub(in crate::warden) fn note_recording_held(&mut self, run: &str, held: RecordingHeld) {
+        let Some(envelope) = held.mark else { return self.outgoing.heard(run, held.have) };
+        let Some(root) = self.keeper.plan().map(|plan| &plan.root.0) else {
+            return self
+                .outgoing
+                .put_off(run, "there is no root yet by which the broker's word can be judged");
+        };
+        let taken = mark::open_recording(envelope.as_bytes(), root, self.keeper.me())
+            .map_err(|error| error.to_string())
+            .and_then(|mark| self.outgoing.is_held(&mark));
+        if let Err(why) = taken {
+            self.outgoing.put_off(run, &why);
+        }
     }
 
     /// Somebody else than sudo came to tell of commands.

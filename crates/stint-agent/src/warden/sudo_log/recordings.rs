@@ -1,13 +1,14 @@
 //! What commands print, as files in a folder that only root reads, within bounds.
 //!
-//! Nothing is removed here to make room: whoever prints enough would remove what was recorded before. When there is no room, no command
-//! whose output must be recorded begins.
+//! Nothing that is here alone is removed to make room: whoever prints enough would remove what was recorded before. When there is no
+//! room, no command whose output must be recorded begins. What the broker holds as well goes after a week, or when room is short.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use stint_log::Hash;
@@ -24,6 +25,15 @@ const MAX_ALL_BYTES: u64 = 1024 * 1024 * 1024;
 const LEFT_FREE_BYTES: u64 = 128 * 1024 * 1024;
 /// How a file's name ends.
 pub(crate) const SUFFIX: &str = ".recording";
+
+/// In the folder: those whose ends are on record, and which wait for the broker.
+pub(crate) const CLOSED: &str = "closed";
+/// In the folder: those that the broker holds.
+pub(crate) const HELD: &str = "held";
+/// What the broker holds is kept here as well for so long, if there is room: somebody may restore the broker from a backup.
+const HELD_FOR: Duration = Duration::from_hours(7 * 24);
+/// While all together have more bytes than this, the oldest of those that the broker holds go.
+const MAX_WITH_HELD_BYTES: u64 = MAX_ALL_BYTES / 2;
 
 /// The folder.
 #[derive(Debug)]
@@ -81,6 +91,7 @@ impl Recordings {
     pub(crate) fn begin(&self, run: &str) -> Result<Writing, RecordingError> {
         files::ensure_dir(&self.folder, 0o700)
             .map_err(|e| RecordingError::File { path: self.folder.clone(), cause: io::Error::other(e) })?;
+        prune_held(&self.folder);
         // Counted anew for each: somebody may have taken some away.
         let all = self.count().map_err(RecordingError::file(&self.folder))?;
         self.all.store(all, Ordering::Relaxed);
@@ -122,11 +133,7 @@ impl Recordings {
     }
 
     fn count(&self) -> io::Result<u64> {
-        let mut bytes = 0;
-        for entry in fs::read_dir(&self.folder)? {
-            bytes += entry?.metadata().map_or(0, |metadata| metadata.len());
-        }
-        Ok(bytes)
+        count(&self.folder)
     }
 
     fn check_disk(&self) -> Result<(), RecordingError> {
@@ -134,6 +141,55 @@ impl Recordings {
             .map_err(|e| RecordingError::File { path: self.folder.clone(), cause: e.into() })?;
         let free = disk.blocks_available().saturating_mul(disk.fragment_size());
         if free < LEFT_FREE_BYTES { Err(RecordingError::Disk(self.folder.clone())) } else { Ok(()) }
+    }
+}
+
+fn count(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for place in [folder, &folder.join(CLOSED), &folder.join(HELD)] {
+        let entries = match fs::read_dir(place) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            bytes += entry?.metadata().map_or(0, |metadata| metadata.len());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The runs whose recordings lie in a place.
+pub(crate) fn runs_in(place: &Path) -> Vec<String> {
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(SUFFIX).map(str::to_owned);
+    let mut runs: Vec<_> = entries.filter_map(name).collect();
+    runs.sort();
+    runs
+}
+
+/// Takes away, the oldest first, what the broker holds: what has been here long enough, and what there is no room for.
+pub(crate) fn prune_held(folder: &Path) {
+    let place = folder.join(HELD);
+    let path = |run: String| place.join(format!("{run}{SUFFIX}"));
+    let mut held: Vec<_> = runs_in(&place)
+        .into_iter()
+        .map(path)
+        .filter_map(|path| {
+            let metadata = fs::symlink_metadata(&path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), path))
+        })
+        .collect();
+    held.sort();
+    let Ok(mut all) = count(folder) else { return };
+    for (written, bytes, path) in held {
+        let is_old = written.elapsed().is_ok_and(|age| age > HELD_FOR);
+        if !is_old && all <= MAX_WITH_HELD_BYTES {
+            continue;
+        }
+        match files::remove(&path) {
+            Ok(()) => all = all.saturating_sub(bytes),
+            Err(error) => tracing::warn!(%error, "a recording that the broker holds stays here"),
+        }
     }
 }
 
@@ -165,6 +221,29 @@ mod tests {
         assert_eq!(file, [MAGIC, b"something"].concat());
         let summary = IoLog { bytes: file.len() as u64, sha256: Hash::of(&file), whole: true };
         assert_eq!(one.summary(true), summary);
+    }
+
+    #[test]
+    fn only_what_the_broker_holds_is_taken_away_the_oldest_first_and_when_it_is_old_or_room_is_short() {
+        let root = tempfile::tempdir().unwrap();
+        let make = |place: &str, run: &str, bytes: u64, age_days: u64| {
+            fs::create_dir_all(root.path().join(place)).unwrap();
+            let file = File::create(root.path().join(place).join(format!("{run}{SUFFIX}"))).unwrap();
+            file.set_len(bytes).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_hours(24 * age_days)).unwrap();
+        };
+        make("", "writing", 1, 30);
+        make(CLOSED, "waits", 1, 30);
+        make(HELD, "old", 1, 30);
+        make(HELD, "young", 1, 2);
+        prune_held(root.path());
+        assert_eq!(runs_in(&root.path().join(HELD)), ["young"]);
+        make(HELD, "younger", 1, 1);
+        make(CLOSED, "big", MAX_WITH_HELD_BYTES - 2, 30);
+        prune_held(root.path());
+        assert_eq!(runs_in(&root.path().join(HELD)), Vec::<String>::new(), "there is no room for any");
+        assert_eq!(runs_in(root.path()), ["writing"]);
+        assert_eq!(runs_in(&root.path().join(CLOSED)), ["big", "waits"]);
     }
 
     #[test]
