@@ -58,6 +58,10 @@ impl CallError {
                     | StatusCode::TOO_MANY_REQUESTS
             )
     }
+    /// Whether the broker itself says that it cannot do this for now.
+    pub(crate) fn is_want_of_room(&self) -> bool {
+        matches!(self, Self::Refused { error, .. } if error.code == "unavailable")
+    }
 }
 
 impl From<reqwest::Error> for CallError {

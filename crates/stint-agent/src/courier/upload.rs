@@ -69,7 +69,8 @@ pub(crate) async fn recordings(shared: Shared) {
             };
             match shared.broker().record(&run, at, bytes).await {
                 Ok(held) => break ToWarden::RecordingHeld { run, held },
-                Err(error) if error.is_final() => {
+                // What it has no room for goes back to the warden as well, which says so to people, and tries again later.
+                Err(error) if error.is_final() || error.is_want_of_room() => {
                     break ToWarden::RecordingRefused { run, cause: error.to_string() };
                 }
                 Err(error) => tell(&backoff, &format_args!("the recording of run {run} waits: {error}")),

@@ -86,6 +86,7 @@ fn of(warden: &Warden) -> Status {
         .flatten()
         .cloned()
         .chain(warden.keeper.fault().map(str::to_owned))
+        .chain(warden.outgoing.fault())
         .chain(warden.steward.fault().map(str::to_owned))
         .collect(),
         journal,

@@ -4,6 +4,7 @@ mod fake_broker;
 
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use stint_api::audit::{ShipRecords, SignedMark};
 use stint_api::hosts::{HostUpdate, Renew, Renewed};
 use stint_grant::ids::Sha256Hex;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use super::backoff::Limits;
 use super::store::{CA, CONFIG, CourierConfig, Store, TRANSPORT, transport_pem};
 use super::{Pace, Settings, renewal, start};
-use crate::wire::{ToCourier, ToWarden};
+use crate::wire::{RecordingPart, ToCourier, ToWarden};
 use fake_broker::FakeBroker;
 
 const STREAM: &str = "GET /v1/host/stream";
@@ -170,6 +171,33 @@ async fn what_the_warden_ships_arrives_and_the_answer_comes_back() {
     assert_eq!(serde_json::from_str::<ShipRecords>(&shipped.body).unwrap(), records);
     shipped.answer(200, &serde_json::to_string(&high_water(5)).unwrap());
     while link.hears(size).await != 5 {}
+}
+
+fn held(message: &ToWarden) -> Option<(String, u64)> {
+    if let ToWarden::RecordingHeld { run, held } = message { Some((run.clone(), held.have)) } else { None }
+}
+
+#[tokio::test]
+async fn a_part_of_a_recording_is_sent_until_it_arrives_or_is_refused_and_the_warden_hears_of_it() {
+    let mut scene = Scene::new(DAY).await;
+    let mut link = scene.link().await;
+    let part = |run: &str, at, data| RecordingPart { run: run.to_owned(), at, data: BASE64.encode(data) };
+    link.say(&ToCourier::Recording(part("r1", 7, b"bytes"))).await;
+    scene.broker.next_for("PUT /v1/host/recordings/r1?at=7").await.answer(500, "");
+    let again = scene.broker.next_for("PUT /v1/host/recordings/r1?at=7").await;
+    assert_eq!(again.body, "bytes");
+    again.answer(200, "{\"have\":12,\"mark\":null}");
+    assert_eq!(link.hears(held).await, ("r1".to_owned(), 12));
+    for (status, code) in [(409, "conflict"), (503, "unavailable")] {
+        link.say(&ToCourier::Recording(part("r2", 0, b""))).await;
+        let refused = scene.broker.next_for("PUT /v1/host/recordings/r2?at=0").await;
+        refused.answer(status, &format!("{{\"code\":\"{code}\",\"message\":\"no {code}\",\"next\":null}}"));
+        let cause = link.hears(|m| match m {
+            ToWarden::RecordingRefused { run, cause } if run == "r2" => Some(cause.clone()),
+            _ => None,
+        });
+        assert!(cause.await.contains(code));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! The folder in which a recording lies says how it stands, so nothing need be remembered: in the folder itself it is being written, in
 //! `closed` its end is on record and it waits for the broker, in `held` the broker has said, signed, that it holds it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -30,8 +30,8 @@ pub(crate) struct Outgoing {
     ended: Vec<String>,
     /// What is sent now.
     sending: Option<Sending>,
-    /// What the broker would not take: not tried again before the next round.
-    put_off: BTreeSet<String>,
+    /// What the broker would not take, and why: not tried again before the next heartbeat.
+    put_off: BTreeMap<String, String>,
     /// Whether something may wait: a folder that is empty is not read at every turn of the loop.
     may_wait: bool,
 }
@@ -56,7 +56,7 @@ enum Next {
 impl Outgoing {
     /// Of a folder of recordings.
     pub(crate) fn of(folder: PathBuf) -> Self {
-        Self { folder, ended: vec![], sending: None, put_off: BTreeSet::new(), may_wait: true }
+        Self { folder, ended: vec![], sending: None, put_off: BTreeMap::new(), may_wait: true }
     }
 
     /// The runs whose recordings nobody closed. To be asked before anything new is recorded.
@@ -121,7 +121,7 @@ impl Outgoing {
 
     fn choose(&self) -> Option<Sending> {
         let waiting = runs_in(&self.folder.join(CLOSED));
-        waiting.into_iter().filter(|run| !self.put_off.contains(run)).find_map(|run| {
+        waiting.into_iter().filter(|run| !self.put_off.contains_key(run)).find_map(|run| {
             let bytes = fs::symlink_metadata(self.path(&run)).ok()?.len();
             Some(Sending { run, bytes, next: Next::Ask })
         })
@@ -133,7 +133,7 @@ impl Outgoing {
         if have < sending.bytes {
             sending.next = Next::Part(have);
         } else {
-            // All of it, and no word of the broker's that it is held: asked again in the next round.
+            // All of it, and no word of the broker's that it is held: asked again later.
             self.put_off(run, "the broker has all of it, and does not say so by its signature");
         }
     }
@@ -148,11 +148,7 @@ impl Outgoing {
         };
         self.may_wait = true;
         if sending.bytes != mark.bytes {
-            self.put_off.insert(sending.run);
-            return Err(format!(
-                "the broker holds {} bytes of run {}, here are {}",
-                mark.bytes, mark.run, sending.bytes
-            ));
+            return Err(format!("the broker holds {} bytes of it, here are {}", mark.bytes, sending.bytes));
         }
         let moved = self.move_to(HELD, &self.path(&sending.run), &sending.run);
         prune_held(&self.folder);
@@ -162,9 +158,15 @@ impl Outgoing {
     /// It is not taken now.
     pub(crate) fn put_off(&mut self, run: &str, why: &str) {
         tracing::warn!(run, "a recording stays on this host for now: {why}");
-        self.put_off.insert(run.to_owned());
+        self.put_off.insert(run.to_owned(), why.to_owned());
         self.sending = None;
         self.may_wait = true;
+    }
+
+    /// What does not get to the broker, for people.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let (run, why) = self.put_off.iter().next()?;
+        Some(format!("{} recordings stay on this host, the first is of run {run}: {why}", self.put_off.len()))
     }
 
     fn path(&self, run: &str) -> PathBuf {
@@ -239,4 +241,95 @@ fn sum(path: &Path) -> io::Result<IoLog> {
     file.sync_all()?;
     let digest: [u8; 32] = hash.finalize().into();
     Ok(IoLog { bytes, sha256: Hash::from_bytes(digest), whole: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stint_grant::ids::Sha256Hex;
+    use stint_grant::keys::PublicKey;
+
+    fn write(root: &Path, place: &str, run: &str, bytes: &[u8]) {
+        fs::create_dir_all(root.join(place)).unwrap();
+        fs::write(root.join(place).join(named(run)), bytes).unwrap();
+    }
+    fn mark(run: &str, bytes: u64) -> RecordingMark {
+        let key = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        RecordingMark {
+            format: 1,
+            fleet: "f".parse().unwrap(),
+            host: "web-01".parse().unwrap(),
+            host_key: PublicKey::of(&key),
+            run: run.to_owned(),
+            bytes,
+            sha256: Sha256Hex::of(b""),
+        }
+    }
+    fn part(outgoing: &mut Outgoing) -> (String, u64, usize) {
+        let part = outgoing.next().expect("a part");
+        (part.run, part.at, BASE64.decode(part.data.as_bytes()).unwrap().len())
+    }
+
+    #[test]
+    fn a_recording_goes_out_in_parts_from_where_the_broker_has_it_and_is_kept_until_it_is_held() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outgoing = Outgoing::of(root.path().to_owned());
+        assert_eq!(outgoing.next(), None);
+        let bytes = vec![7; MAX_PART_BYTES + 10];
+        write(root.path(), "", "r1", &bytes);
+        assert_eq!(outgoing.next(), None, "its end is not on record");
+        outgoing.note_end("r1");
+        assert_eq!(outgoing.next(), None, "the record is not durable");
+        outgoing.committed();
+        assert_eq!(part(&mut outgoing), ("r1".to_owned(), 0, 0), "it asks first");
+        assert_eq!(outgoing.next(), None, "one at a time");
+        outgoing.heard("r1", 0);
+        assert_eq!(part(&mut outgoing), ("r1".to_owned(), 0, MAX_PART_BYTES));
+        outgoing.heard("another", 5);
+        assert_eq!(outgoing.next(), None);
+
+        // The link breaks, and the warden begins anew: the broker says where to go on.
+        let mut outgoing = Outgoing::of(root.path().to_owned());
+        assert_eq!(part(&mut outgoing), ("r1".to_owned(), 0, 0));
+        outgoing.heard("r1", MAX_PART_BYTES as u64);
+        assert_eq!(part(&mut outgoing), ("r1".to_owned(), MAX_PART_BYTES as u64, 10));
+        outgoing.disconnected();
+        assert_eq!(part(&mut outgoing), ("r1".to_owned(), 0, 0));
+        outgoing.is_held(&mark("r2", 3)).unwrap_err();
+        outgoing.is_held(&mark("r1", bytes.len() as u64)).unwrap();
+        assert_eq!(runs_in(&root.path().join(HELD)), ["r1"]);
+        assert_eq!((outgoing.next(), outgoing.fault()), (None, None));
+    }
+
+    #[test]
+    fn what_the_broker_will_not_take_or_holds_otherwise_stays_and_keeps_no_other_back() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outgoing = Outgoing::of(root.path().to_owned());
+        for run in ["r1", "r2", "r3"] {
+            write(root.path(), CLOSED, run, b"1234");
+        }
+        assert_eq!(part(&mut outgoing).0, "r1");
+        outgoing.put_off("r1", "its room is full");
+        assert_eq!(part(&mut outgoing).0, "r2");
+        let other = outgoing.is_held(&mark("r2", 3)).unwrap_err();
+        outgoing.put_off("r2", &other);
+        assert_eq!(part(&mut outgoing).0, "r3");
+        outgoing.heard("r3", 4);
+        assert_eq!(outgoing.next(), None, "without the broker's signature nothing is held");
+        assert!(outgoing.fault().unwrap().starts_with("3 recordings stay"));
+        assert_eq!(runs_in(&root.path().join(CLOSED)), ["r1", "r2", "r3"]);
+        outgoing.retry();
+        assert_eq!((part(&mut outgoing).0.as_str(), outgoing.fault()), ("r1", None));
+    }
+
+    #[test]
+    fn what_lies_open_is_summed_up_and_a_link_in_its_place_is_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "", "r1", b"something");
+        let io = sum(&root.path().join(named("r1"))).unwrap();
+        assert_eq!(io, IoLog { bytes: 9, sha256: Hash::of(b"something"), whole: false });
+        std::os::unix::fs::symlink(root.path().join(named("r1")), root.path().join(named("r2"))).unwrap();
+        sum(&root.path().join(named("r2"))).unwrap_err();
+        assert_eq!(Outgoing::of(root.path().to_owned()).left_open(), ["r1", "r2"]);
+    }
 }
