@@ -1,7 +1,7 @@
 //! What the warden says of itself: the status file, and one line for systemd.
 
 use super::config::mode_word;
-use super::status::{self, BundleStatus, LiveStatus, ReceiptStatus, RefusedStatus, Status};
+use super::status::{self, BundleStatus, CourierStatus, LiveStatus, ReceiptStatus, RefusedStatus, Status};
 use super::time;
 use super::warden::Warden;
 
@@ -43,7 +43,10 @@ fn of(warden: &Warden) -> Status {
             pulse_age: plan.pulse.0.age(stint_grant::time::UnixTime(now)).0,
             locks: plan.head.0.locks.len(),
         }),
-        courier: warden.courier_status(),
+        courier: CourierStatus {
+            present: warden.courier.is_some(),
+            connected: warden.courier.as_ref().is_some_and(|courier| courier.online),
+        },
         live: warden
             .keeper
             .live()

@@ -27,7 +27,6 @@ use super::paths::Paths;
 use super::residue::{Desk, Holding};
 use super::sessions::{Enforcer, Moment};
 use super::ssh::Sshd;
-use super::status::CourierStatus;
 use super::sudo_log::{AwaitedLines, Missed, Outgoing};
 use super::sudoers::{self, Refusals, SudoersError};
 use super::tampering::Watch;
@@ -543,12 +542,7 @@ impl Warden {
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "the journal cannot be read to be shipped"),
         }
-        // Last of all, and only what the broker can find in the journal.
-        if self.journal.is_held()
-            && let Some(part) = self.outgoing.next()
-        {
-            self.tell_courier(ToCourier::Recording(part));
-        }
+        self.send_recording();
     }
 
     /// Whether the drop-ins are as they should be. One that nobody can remove gives nothing, since PAM denies by the gate: it is told, and
@@ -585,13 +579,6 @@ impl Warden {
             self.courier = None;
             self.journal.disconnected();
             self.outgoing.disconnected();
-        }
-    }
-
-    pub(super) fn courier_status(&self) -> CourierStatus {
-        CourierStatus {
-            present: self.courier.is_some(),
-            connected: self.courier.as_ref().is_some_and(|courier| courier.online),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{Attribution, RECEIVER, Told, records};
 use crate::journal::Recorder;
 use crate::warden::time;
 use crate::warden::warden::Warden;
+use crate::wire::ToCourier;
 
 impl Warden {
     /// What sudo tells of a command: to what it belongs, once it is on record.
@@ -37,6 +38,15 @@ impl Warden {
         self.read_clocks();
         self.outgoing.note_end(&run);
         self.journal.record(Event::RecordingCut { run, io });
+    }
+
+    /// Hands the next part of a recording to the courier: last of all, and only what the broker can find in the journal.
+    pub(in crate::warden) fn send_recording(&mut self) {
+        if self.journal.is_held()
+            && let Some(part) = self.outgoing.next()
+        {
+            self.tell_courier(ToCourier::Recording(part));
+        }
     }
 
     /// What the broker holds of a recording. Nothing is deleted here but by its signature.
