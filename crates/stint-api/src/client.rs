@@ -17,7 +17,7 @@ use crate::people::{
     ChangePassword, ChangeUser, EntitlementView, Health, Me, NewUser, NewUserSecrets, NextRoot, RootChain,
     RosterDocument, SignIn, SignedIn, UserView,
 };
-use crate::recordings::{MAX_RECORDING_BYTES, RecordingView};
+use crate::recordings::{MAX_RECORDING_BYTES, RecordingView, WhichRecordings};
 use crate::requests::{NewRequest, NewReview, RequestView};
 use crate::tls::{self, PinnedCa, TlsError};
 
@@ -363,13 +363,9 @@ impl Client {
         let query = [("epoch", epoch), ("from", Some(from)), ("limit", Some(limit))];
         self.ask(Method::GET, &["audit", "hosts", host], &query, NOTHING).await
     }
-    /// What is known of recordings, of one host or grant if they are named.
-    pub async fn recordings(
-        &self,
-        host: Option<&str>,
-        grant: Option<&str>,
-    ) -> Result<Vec<RecordingView>, ClientError> {
-        self.ask(Method::GET, &["recordings"], &[("host", host), ("grant", grant)], NOTHING).await
+    /// What is known of recordings, the newest first.
+    pub async fn recordings(&self, which: &WhichRecordings) -> Result<Vec<RecordingView>, ClientError> {
+        self.ask(Method::GET, &["recordings"], which, NOTHING).await
     }
     /// A recording's bytes. Whether they are those that the host recorded is for the caller to say, by the host's journal.
     pub async fn recording(&self, host: &str, run: &str) -> Result<Vec<u8>, ClientError> {

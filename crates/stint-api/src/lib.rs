@@ -39,7 +39,7 @@
 //! | `GET /v1/hosts`, `GET /v1/hosts/{name}` | | list of [`hosts::HostView`]; [`hosts::HostView`] |
 //! | `POST /v1/hosts/join` | [`hosts::InviteHost`] | [`hosts::Invitation`] |
 //! | `GET /v1/audit/hosts/{host}?from=N&limit=M&epoch=E` | | [`audit::JournalPage`] |
-//! | `GET /v1/recordings?host=H&grant=G` | | list of [`recordings::RecordingView`], newest first |
+//! | `GET /v1/recordings?host=H&grant=G&run=R&limit=M` | | list of [`recordings::RecordingView`], newest first |
 //! | `GET /v1/recordings/{host}/{run}` | | the recording's bytes |
 //! | `GET /v1/events?from=N&limit=M` | | list of [`audit::EventView`], oldest first |
 //! | `POST /v1/host/enroll` | DSSE of [`hosts::EnrollRequest`] | [`hosts::Enrolled`], no client certificate |

@@ -46,3 +46,20 @@ pub struct RecordingView {
     /// When the broker had all of it (unix seconds); until then it is on the host.
     pub received: Option<i64>,
 }
+
+/// The query of `GET /v1/recordings`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WhichRecordings {
+    /// Of this host only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Of this grant only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// Of runs that begin like this only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// How many at most: 500 if not given, 5000 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i64>,
+}

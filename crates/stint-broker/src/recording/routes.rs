@@ -195,6 +195,8 @@ pub(crate) struct Which {
     host: Option<String>,
     /// Of this grant only.
     grant: Option<String>,
+    /// Of runs that begin like this only.
+    run: Option<String>,
     /// How many at most: 500 if not given, 5000 at most.
     limit: Option<i64>,
 }
@@ -209,7 +211,8 @@ pub(crate) async fn list(
     caller.need(&MAY_READ, "see what was recorded")?;
     let limit = which.limit.unwrap_or(500).clamp(1, 5000);
     let conn = &mut *app.db.read().await?;
-    let known = store::list(conn, which.host.as_deref(), which.grant.as_deref(), limit).await?;
+    let known =
+        store::list(conn, which.host.as_deref(), which.grant.as_deref(), which.run.as_deref(), limit).await?;
     Ok(Json(known.into_iter().map(store::Known::view).collect::<Outcome<_>>()?))
 }
 

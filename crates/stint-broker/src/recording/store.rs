@@ -110,19 +110,21 @@ pub async fn get(conn: &mut Conn, host: &str, run: &str) -> Outcome<Option<Known
         .await?)
 }
 
-/// The newest ones, of one host or grant if they are named.
+/// The newest ones: of one host, of one grant, of runs that begin like this, where that is asked for.
 pub async fn list(
     conn: &mut Conn,
     host: Option<&str>,
     grant: Option<&str>,
+    run: Option<&str>,
     limit: i64,
 ) -> Outcome<Vec<Known>> {
     Ok(sqlx::query_as(
         "SELECT * FROM recording WHERE ($1 IS NULL OR host = $1) AND ($2 IS NULL OR access_grant = $2)
-         ORDER BY began DESC, host, run LIMIT $3",
+         AND ($3 IS NULL OR substr(run, 1, length($3)) = $3) ORDER BY began DESC, host, run LIMIT $4",
     )
     .bind(host)
     .bind(grant)
+    .bind(run)
     .bind(limit)
     .fetch_all(conn)
     .await?)

@@ -1,6 +1,7 @@
 //! Recordings are taken as the host's own journal names them, and no other; kept whole; and given to auditors, each time with an event.
 
 use stint_api::client::Client;
+use stint_api::recordings::WhichRecordings;
 use stint_log::Hash;
 use stint_log::chain::Chain;
 use stint_log::record::{CommandLine, Event, IoLog};
@@ -63,6 +64,10 @@ fn ended(run: &str, bytes: &[u8]) -> Event {
     }
 }
 
+fn of(host: &str) -> WhichRecordings {
+    WhichRecordings { host: Some(host.to_owned()), ..WhichRecordings::default() }
+}
+
 impl World {
     /// Has the host's journal name a recording.
     async fn name(&mut self, run: &str, bytes: &[u8]) {
@@ -94,7 +99,7 @@ async fn what_the_journal_names_is_taken_in_parts_kept_and_read_by_an_auditor_wi
     assert_eq!(world.web.record(RUN, 0, one).await.unwrap().have, PART as u64);
     // The same again, after an answer that was lost: it is not added twice.
     assert_eq!(world.web.record(RUN, 0, one).await.unwrap().have, PART as u64);
-    assert!(world.auditor.recordings(None, None).await.unwrap()[0].received.is_none());
+    assert!(world.auditor.recordings(&WhichRecordings::default()).await.unwrap()[0].received.is_none());
     let early = world.auditor.recording("web-01", RUN).await.unwrap_err();
     assert_eq!(early.code(), Some("not-found"), "{early}");
 
@@ -113,10 +118,10 @@ async fn what_the_journal_names_is_taken_in_parts_kept_and_read_by_an_auditor_wi
     assert_eq!(world.auditor.recording("web-01", RUN).await.unwrap(), bytes);
     let read = world.events("recording.read").await;
     assert_eq!((read.len(), read[0].actor.as_str(), read[0].subject.as_str()), (1, "aud", RUN));
-    let listed = world.admin.recordings(Some("web-01"), None).await.unwrap();
+    let listed = world.admin.recordings(&of("web-01")).await.unwrap();
     assert_eq!((listed[0].user.as_str(), listed[0].whole), ("alice", Some(true)));
     assert!(listed[0].received.is_some());
-    assert!(world.admin.recordings(Some("web-02"), None).await.unwrap().is_empty());
+    assert!(world.admin.recordings(&of("web-02")).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -210,7 +215,11 @@ async fn nobody_but_auditors_and_administrators_sees_recordings_not_even_whose_t
     world.web.record(RUN, 0, b"secret").await.unwrap();
     for (name, roles) in [("alice", ["requester"]), ("bob", ["reviewer"]), ("sec", ["security"])] {
         let person = world.fleet.person(&world.admin, name, &roles).await;
-        assert_eq!(person.recordings(None, None).await.unwrap_err().code(), Some("denied"), "{name}");
+        assert_eq!(
+            person.recordings(&WhichRecordings::default()).await.unwrap_err().code(),
+            Some("denied"),
+            "{name}"
+        );
         assert_eq!(person.recording("web-01", RUN).await.unwrap_err().code(), Some("denied"), "{name}");
     }
     assert!(world.events("recording.read").await.is_empty());
@@ -218,4 +227,19 @@ async fn nobody_but_auditors_and_administrators_sees_recordings_not_even_whose_t
     assert_eq!(nobody.recording("web-01", RUN).await.unwrap_err().code(), Some("unauthenticated"));
     let unknown = world.auditor.recording("web-01", "nothere").await.unwrap_err();
     assert_eq!(unknown.code(), Some("not-found"));
+}
+
+#[tokio::test]
+async fn an_old_recording_is_found_by_the_beginning_of_its_run_however_many_are_newer() {
+    let mut world = begin("").await;
+    world.name("old23456", b"x").await;
+    let newer: Vec<_> = (0..600)
+        .map(|n| world.journal.append(&accepted(&format!("new{n}")), 1_795_444_900, "b0").unwrap())
+        .collect();
+    world.web.ship(&newer, None).await.unwrap();
+    let all = world.auditor.recordings(&WhichRecordings::default()).await.unwrap();
+    assert!(all.len() == 500 && all.iter().all(|it| it.run != "old23456"));
+    let begins = |run: &str| WhichRecordings { run: Some(run.to_owned()), ..WhichRecordings::default() };
+    assert_eq!(world.auditor.recordings(&begins("old2")).await.unwrap()[0].run, "old23456");
+    assert!(world.auditor.recordings(&begins("o%")).await.unwrap().is_empty(), "no pattern");
 }
