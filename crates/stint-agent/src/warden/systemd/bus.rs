@@ -141,15 +141,7 @@ impl Bus {
         let what = format!("looking at {name}");
         let connection = self.connection(&what).await?;
         let call = async {
-            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
-                Ok(path) => path,
-                Err(zbus::Error::MethodError(error, ..))
-                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
-                {
-                    return Ok(false);
-                }
-                Err(other) => return Err(other),
-            };
+            let Some(path) = loaded(&connection, name).await? else { return Ok(false) };
             let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
             Ok(!matches!(unit.active_state().await?.as_str(), "inactive" | "failed"))
         };
@@ -177,15 +169,7 @@ impl Bus {
         let what = format!("looking at {name}");
         let connection = self.connection(&what).await?;
         let call = async {
-            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
-                Ok(path) => path,
-                Err(zbus::Error::MethodError(error, ..))
-                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
-                {
-                    return Ok(None);
-                }
-                Err(other) => return Err(other),
-            };
+            let Some(path) = loaded(&connection, name).await? else { return Ok(None) };
             let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
             if !matches!(unit.active_state().await?.as_str(), "active" | "reloading") {
                 return Ok(None);
@@ -210,15 +194,7 @@ impl Bus {
         let what = format!("looking at {name}");
         let connection = self.connection(&what).await?;
         let call = async {
-            let path = match SystemdManagerProxy::new(&connection).await?.get_unit(name).await {
-                Ok(path) => path,
-                Err(zbus::Error::MethodError(error, ..))
-                    if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
-                {
-                    return Ok(None);
-                }
-                Err(other) => return Err(other),
-            };
+            let Some(path) = loaded(&connection, name).await? else { return Ok(None) };
             let unit = SystemdUnitProxy::builder(&connection).path(&path).build().await?;
             if unit.active_state().await? != "active" {
                 return Ok(None);
@@ -304,6 +280,19 @@ impl Bus {
                 Err(BusError::Silent { what: what.to_owned(), bound })
             }
         }
+    }
+}
+
+/// The object of a unit; `None` if PID 1 has not loaded it.
+async fn loaded(connection: &Connection, name: &str) -> zbus::Result<Option<OwnedObjectPath>> {
+    match SystemdManagerProxy::new(connection).await?.get_unit(name).await {
+        Ok(path) => Ok(Some(path)),
+        Err(zbus::Error::MethodError(error, ..))
+            if error.as_str() == "org.freedesktop.systemd1.NoSuchUnit" =>
+        {
+            Ok(None)
+        }
+        Err(other) => Err(other),
     }
 }
 
