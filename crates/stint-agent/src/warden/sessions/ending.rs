@@ -374,7 +374,9 @@ impl Enforcer {
                 }
             }
         }
-        for (index, closing) in due.iter_mut().enumerate() {
+        // A login that nobody used takes nothing with it that another login of the account may have asked for.
+        let of_grants = due.iter_mut().enumerate().filter(|(_, closing)| closing.occasion == Occasion::Grant);
+        for (index, closing) in of_grants {
             for (unit, path) in self.run0_groups(closing).await {
                 let killed = Killable::of_run0(&path).and_then(|group| self.stroke(&group, recorder));
                 if let Some(killed) = killed {
