@@ -2,6 +2,8 @@
 
 use stint_grant::residue::Kind;
 
+use crate::warden::sudoers;
+
 /// A place below the root, or below a home.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
@@ -199,21 +201,24 @@ pub(crate) const HOST: &[Place] = &[
 /// Whether a name in a place is not residue: ours, logind's, or one that comes and goes by itself.
 pub(crate) fn is_expected(place: &str, name: &str) -> bool {
     match place {
-        // Our own drop-ins follow the live grants; the warden puts them right itself.
-        "etc/sudoers.d" => name.starts_with("zz-stint-") || name.starts_with(".zz-stint-"),
-        // Scopes of sessions, and our own; limits of scopes.
+        // Our own drop-ins follow the live grants; the warden puts them right itself. A name that is only like one of ours it leaves.
+        "etc/sudoers.d" => sudoers::is_ours(name),
+        // Scopes of sessions, and our own; slices of users; limits of both. They run nothing, whatever is written there: a service, or a
+        // drop-in of one, is never expected, however it is called.
         "run/systemd/transient" | "run/systemd/system" => {
-            [".scope", ".scope.d"].iter().any(|end| name.ends_with(end))
-                || name.starts_with("session-.scope.d")
-                || name.starts_with("user@")
-                || name.starts_with("user-")
-                || name.starts_with("stint")
+            let unit = name.strip_suffix(".d").unwrap_or(name);
+            unit.ends_with(".scope") || is_slice_of_a_user(unit)
         }
         "var/spool/cron/atjobs" | "var/spool/at" => matches!(name, ".SEQ" | "spool"),
         "var/spool/cron" => matches!(name, "crontabs" | "atjobs" | "atspool"),
         "etc/stint" => name.starts_with('.'),
         _ => false,
     }
+}
+
+fn is_slice_of_a_user(unit: &str) -> bool {
+    let uid = unit.strip_prefix("user-").and_then(|rest| rest.strip_suffix(".slice"));
+    uid.is_some_and(|uid| !uid.is_empty() && uid.bytes().all(|b| b.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -244,8 +249,31 @@ mod tests {
     #[test]
     fn our_own_drop_ins_and_scopes_are_no_residue() {
         assert!(is_expected("etc/sudoers.d", "zz-stint-aaaabbbbcccc"));
+        assert!(is_expected("etc/sudoers.d", ".zz-stint-aaaabbbbcccc"));
         assert!(is_expected("run/systemd/transient", "session-4.scope"));
+        assert!(is_expected("run/systemd/system", "session-.scope.d"));
+        assert!(is_expected("run/systemd/system", "user-1000.slice.d"));
         assert!(!is_expected("etc/sudoers.d", "zzz"));
         assert!(!is_expected("run/systemd/transient", "x.service"));
+    }
+
+    #[test]
+    fn a_name_like_one_of_ours_or_logind_s_hides_nothing() {
+        // sudo reads it, and the warden does not remove it: it is no grant's.
+        for name in ["zz-stint-x", "zz-stint-", "zz-stint-AAAABBBBCCCC", "zz-stint-aaaabbbbcccc_"] {
+            assert!(!is_expected("etc/sudoers.d", name), "{name}");
+        }
+        for name in [
+            "stint-x.service",
+            "stint-x.timer",
+            "stint-warden.service.d",
+            "user@0.service.d",
+            "user-x.service",
+            "user-1000.slicex.service",
+            "session-.scope.d.service",
+            "user-.slice.d.service",
+        ] {
+            assert!(!is_expected("run/systemd/system", name), "{name}");
+        }
     }
 }
