@@ -83,7 +83,7 @@ pub(crate) struct Outcome {
     pub(crate) settled: bool,
     /// How long it took.
     pub(crate) took_ms: u64,
-    /// How what was found is now: other windows' baselines are told, so that they neither bring it back nor tell it again.
+    /// How what was undone is now: other windows' baselines are told, so that they neither bring it back nor tell it again.
     pub(crate) touched: Vec<(RawPath, Option<Entry>)>,
 }
 

@@ -155,9 +155,6 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
         let mut undone = false;
         let mut told = BTreeSet::new();
         for finding in &findings {
-            if let Some(spot) = &finding.spot {
-                touched.insert(RawPath(spot.path()));
-            }
             let mut failures =
                 failed.iter().filter(|(other, _)| other.spot == finding.spot && other.kind == finding.kind);
             // Once more: to take away one name of a file changes its others.
@@ -176,9 +173,15 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
             }
             undone = true;
             match undoing.undo(finding) {
-                Ok(Some(Done::Removed(words))) => outcome.removed.push(words),
-                Ok(Some(Done::Restored(words))) => outcome.restored.push(words),
-                Ok(None) => {}
+                Ok(done) => {
+                    // What is only told stays for the other windows to find: it may be the doing of one of them.
+                    touched.extend(finding.spot.as_ref().map(|spot| RawPath(spot.path())));
+                    match done {
+                        Some(Done::Removed(words)) => outcome.removed.push(words),
+                        Some(Done::Restored(words)) => outcome.restored.push(words),
+                        None => {}
+                    }
+                }
                 Err(error) => failed.push((finding.clone(), error.to_string())),
             }
         }

@@ -139,6 +139,23 @@ async fn what_one_window_made_is_not_brought_back_at_the_end_of_another() {
 }
 
 #[tokio::test]
+async fn what_one_window_only_tells_is_not_taken_for_what_stood_before_another() {
+    let host = Host::new();
+    host.opens(some_root());
+    host.opens_as(OTHER, full_root());
+    host.write("etc/sudoers.d/evil", "alice ALL = (ALL) NOPASSWD: ALL\n");
+    let other = [GrantId::new(OTHER).unwrap()];
+    let (mut desk, mut notes) = (Desk::in_test(&host.paths()), Notes::default());
+    desk.drafts.push(draft(1));
+    turn(&mut desk, &mut notes, 1_000, &other).await;
+    sweeps(&host, GRANT);
+    turn(&mut desk, &mut notes, 1_200, &other).await;
+    assert!(host.read("etc/sudoers.d/evil").is_some(), "the lesser grant may not undo it");
+    let outcome = host.ends_as(OTHER);
+    assert!(host.read("etc/sudoers.d/evil").is_none(), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn root_s_hand_on_stint_stands_in_the_receipt_of_who_could_be_root_then() {
     let host = Host::new();
     host.opens(full_root());

@@ -79,6 +79,20 @@ fn what_one_window_undid_is_told_to_the_others() {
 }
 
 #[test]
+fn what_one_window_only_tells_another_one_still_undoes() {
+    let host = Host::new();
+    host.opens(some_root());
+    host.opens_as(OTHER, full_root());
+    host.write("etc/sudoers.d/evil", "alice ALL = (ALL) NOPASSWD: ALL\n");
+    // The lesser window ends first: it may not undo what it finds, and does not know whose it is.
+    let lesser = host.ends();
+    assert!(says(&lesser.reported, &["/etc/sudoers.d/evil", "added"]), "{lesser:?}");
+    assert!(lesser.touched.is_empty(), "{lesser:?}");
+    let outcome = host.ends_as(OTHER);
+    assert!(host.read("etc/sudoers.d/evil").is_none(), "{outcome:?}");
+}
+
+#[test]
 fn a_path_of_any_bytes_is_read_back_as_it_was() {
     use super::super::picture::RawPath;
     for bytes in [&b"plain"[..], b"base64:x", b"\xff\x00\x1b", b"a\nb"] {
