@@ -21,7 +21,7 @@ use stint_log::record::{Ending, Event};
 use super::book::Session;
 use super::cgroup::{Killable, user_slice, within};
 use super::enforcer::{Enforcer, Moment, alarm, uid_of};
-use super::sweep::{self, Spared, Target};
+use super::sweep::{self, Place, Spared, Target};
 use crate::journal::Recorder;
 use crate::warden::live::{EndedGrant, LiveGrant, Urgency};
 use crate::warden::sudoers::tickets;
@@ -520,16 +520,20 @@ impl Enforcer {
         (killed, false)
     }
 
-    /// The groups of sessions that go on.
+    /// The sessions that go on.
     fn spared(&self, due: &[Closing]) -> Spared {
         let ending = |session: &&Session| due.iter().any(|closing| closing.sessions.contains(session));
         let mut spared = Spared::default();
         for session in self.sessions.iter().filter(|session| !ending(session)) {
-            let groups = match session.kind {
+            let places = match session.kind {
                 SessionKind::Login => &mut spared.logins,
                 SessionKind::Elevation => &mut spared.elevations,
             };
-            groups.extend(session.cgroup.clone());
+            places.extend(session.cgroup.clone().map(|group| Place {
+                group,
+                login_uid: session.login_uid,
+                audit_session: session.audit,
+            }));
         }
         spared
     }

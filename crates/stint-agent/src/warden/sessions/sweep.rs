@@ -49,13 +49,32 @@ pub(super) struct Facts {
     pub(super) started: u64,
 }
 
-/// The groups of sessions that go on.
+/// The sessions that go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Spared {
-    /// Scopes of logins.
-    pub(super) logins: Vec<String>,
-    /// Scopes of elevations.
-    pub(super) elevations: Vec<String>,
+    /// Logins.
+    pub(super) logins: Vec<Place>,
+    /// Elevations.
+    pub(super) elevations: Vec<Place>,
+}
+
+/// Where a session that goes on is, and who is in it. Root can move a process into any group, so the group alone spares nobody: what came
+/// from another login is no part of that session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Its group.
+    pub(super) group: String,
+    /// Who logged in.
+    pub(super) login_uid: Option<u32>,
+    /// The kernel's number of the session.
+    pub(super) audit_session: Option<u32>,
+}
+
+impl Place {
+    fn holds(&self, facts: &Facts) -> bool {
+        within(facts.cgroup.as_deref().unwrap_or(""), &self.group)
+            && (self.login_uid, self.audit_session) == (facts.login_uid, facts.audit_session)
+    }
 }
 
 impl Target {
@@ -64,7 +83,7 @@ impl Target {
         let group = facts.cgroup.as_deref().unwrap_or("");
         let session =
             |uid: &u32, audit: &u32| facts.login_uid == Some(*uid) && facts.audit_session == Some(*audit);
-        let lies_in = |groups: &[String]| groups.iter().any(|s| within(group, s));
+        let lies_in = |places: &[Place]| places.iter().any(|place| place.holds(facts));
         !lies_in(&spared.elevations)
             && match self {
                 Self::Session { login_uid, audit_session } => {
@@ -191,8 +210,11 @@ mod tests {
     fn nobody() -> Spared {
         Spared::default()
     }
+    fn place(group: &str) -> Place {
+        Place { group: group.to_owned(), login_uid: Some(1000), audit_session: Some(92) }
+    }
     fn login(group: &str) -> Spared {
-        Spared { logins: vec![group.to_owned()], elevations: Vec::new() }
+        Spared { logins: vec![place(group)], elevations: Vec::new() }
     }
 
     #[test]
@@ -233,7 +255,7 @@ mod tests {
     fn an_elevation_spares_another_one_that_goes_on() {
         let other = "/stint.slice/stint-ddddeeeeffff-12-1.scope";
         assert!(elevation().takes(&facts(1000, 92, other), &nobody()));
-        let spared = Spared { logins: Vec::new(), elevations: vec![other.to_owned()] };
+        let spared = Spared { logins: Vec::new(), elevations: vec![place(other)] };
         assert!(!elevation().takes(&facts(1000, 92, other), &spared));
     }
 
@@ -261,6 +283,26 @@ mod tests {
         let session = Target::Session { login_uid: 1000, audit_session: 92 };
         assert!(!session.takes(&facts(1000, 92, HOME), &login(HOME)));
         assert!(!Target::Account { login_uid: 1000 }.takes(&facts(1000, 92, HOME), &login(HOME)));
+    }
+
+    #[test]
+    fn what_root_moved_into_a_session_of_somebody_else_s_is_taken_and_that_session_goes_on() {
+        let (bobs, sudo) =
+            ("/user.slice/user-1001.slice/session-7.scope", "/stint.slice/stint-ddddeeeeffff-12-1.scope");
+        let of_bob = |group: &str| Place { login_uid: Some(1001), audit_session: Some(93), ..place(group) };
+        let spared = Spared { logins: vec![of_bob(bobs)], elevations: vec![of_bob(sudo)] };
+        for group in [bobs, sudo] {
+            for target in [
+                elevation(),
+                Target::Session { login_uid: 1000, audit_session: 92 },
+                Target::Account { login_uid: 1000 },
+            ] {
+                assert!(target.takes(&root(501, group), &spared), "{target:?} in {group}");
+            }
+            // Bob's own, as seen by an end of his other login.
+            let own = Facts { uid: Some(1001), ..facts(1001, 93, group) };
+            assert!(!Target::Account { login_uid: 1001 }.takes(&own, &spared), "{group}");
+        }
     }
 
     #[test]
