@@ -7,7 +7,7 @@
 //! The kernel has one call for this (openat2), but systemd's RestrictSUIDSGID= takes it away.
 
 use std::ffi::OsStr;
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -40,6 +40,9 @@ const MOUNT_POINTS: &[&str] = &[
     "var/spool",
     "var/tmp",
 ];
+
+/// The most links on the way to a home; the kernel follows as many.
+const MAX_LINKS: u32 = 40;
 
 /// Which other file systems are entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +89,7 @@ impl Tree {
         &self.path
     }
 
-    /// The root or a home. Links on the way to a home are root's own.
+    /// The root or a home. Links on the way to a home are followed if root alone can have placed them.
     pub(crate) fn anchor(&self, path: &Path) -> io::Result<Anchor> {
         let flags = HOLD.union(OFlags::DIRECTORY);
         let root = Anchor {
@@ -98,10 +101,43 @@ impl Tree {
         if below.as_os_str().is_empty() {
             return Ok(Anchor { crossing: self.crossing, ..root });
         }
-        let real = self.path.join(below).canonicalize()?;
-        let below =
-            real.strip_prefix(&self.path).map_err(|_| io::Error::other("it leads out of the host"))?;
-        Ok(Anchor { crossing: Crossing::None, ..root.folder(below)? })
+        Ok(Anchor { crossing: Crossing::None, ..root.folder(&self.without_links(below)?)? })
+    }
+
+    /// Where a path leads. A home may lie in a folder of somebody else's, who could put a link to any other folder in its place.
+    fn without_links(&self, path: &Path) -> io::Result<PathBuf> {
+        let mut real = PathBuf::new();
+        let mut left: Vec<PathBuf> = vec![path.to_owned()];
+        let mut links = 0;
+        while let Some(rest) = left.pop() {
+            let mut parts = rest.components();
+            let Some(part) = parts.next() else { continue };
+            left.push(parts.as_path().to_owned());
+            match part {
+                Component::Normal(name) => {
+                    let folder = self.path.join(&real);
+                    let there = folder.join(name);
+                    if !fs::symlink_metadata(&there)?.is_symlink() {
+                        real.push(name);
+                        continue;
+                    }
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(rustix::io::Errno::LOOP.into());
+                    }
+                    if !is_root_s_alone(&folder)? {
+                        return Err(io::Error::other(
+                            "a link stands in its path, in a folder of somebody else's",
+                        ));
+                    }
+                    left.push(fs::read_link(&there)?);
+                }
+                Component::ParentDir => drop(real.pop()),
+                Component::RootDir => real.clear(),
+                Component::CurDir | Component::Prefix(_) => {}
+            }
+        }
+        Ok(real)
     }
 
     /// The folder that a spot is in, and its name there.
@@ -226,6 +262,11 @@ impl Anchor {
     pub(crate) fn fd(&self) -> &OwnedFd {
         &self.fd
     }
+}
+
+fn is_root_s_alone(folder: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(folder)?;
+    Ok(found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0)
 }
 
 fn is_link(held: &impl AsFd) -> bool {

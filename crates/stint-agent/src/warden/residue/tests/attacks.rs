@@ -47,6 +47,36 @@ fn a_link_in_place_of_a_folder_leads_nowhere() {
 }
 
 #[test]
+fn a_home_in_a_folder_of_somebody_else_s_is_not_looked_for_behind_a_link_that_they_place() {
+    let host = Host::new();
+    let me = nix::unistd::getuid();
+    let passwd = host.read("etc/passwd").unwrap() + &format!("app:x:{me}:{me}::/srv/shared/app:/bin/bash\n");
+    host.write("etc/passwd", &passwd);
+    host.write("root/.bashrc", "root's own\n");
+    host.write("srv/shared/app/.bashrc", "evil\n");
+    let open = |bits| fs::set_permissions(host.path("srv/shared"), fs::Permissions::from_mode(bits)).unwrap();
+    let reach = || Reach { accounts: BTreeSet::from([UserName::new("app").unwrap()]), ..Reach::default() };
+    open(0o777);
+    host.opens(reach());
+    fs::rename(host.path("srv/shared/app"), host.path("srv/shared/aside")).unwrap();
+    symlink("../../root", host.path("srv/shared/app")).unwrap();
+    host.write("root/.profile", "root's own\n");
+    let outcome = host.ends();
+    assert_eq!(host.read("root/.bashrc").unwrap(), "root's own\n", "{outcome:?}");
+    assert_eq!(host.read("root/.profile").unwrap(), "root's own\n", "{outcome:?}");
+    assert!(says(&outcome.not_scanned, &["/srv/shared/app", "a link stands in its path"]), "{outcome:?}");
+
+    // Root's own links are followed, absolute ones too.
+    let host = Host::new();
+    fs::rename(host.path("home"), host.path("data")).unwrap();
+    symlink("/data", host.path("home")).unwrap();
+    host.opens(login());
+    host.write("data/alice/.bashrc", "evil\n");
+    let outcome = host.ends();
+    assert!(host.read("data/alice/.bashrc").is_none(), "{outcome:?}");
+}
+
+#[test]
 fn a_hard_link_to_another_s_file_loses_its_name_and_not_its_content() {
     let host = Host::new();
     host.write("etc/shadow-", "secret\n");
