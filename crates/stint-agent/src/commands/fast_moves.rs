@@ -39,8 +39,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     if !wanted || !paths.mode().exists() {
         return Ok(());
     }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(Failure::failed)?;
-    let Some(hierarchy) = find(&mounts).filter(|found| !found.options.iter().any(|o| o == OPTION)) else {
+    let mounts = fs::read("/proc/self/mountinfo").map_err(Failure::failed)?;
+    let Some(hierarchy) =
+        find(&String::from_utf8_lossy(&mounts)).filter(|found| !found.options.iter().any(|o| o == OPTION))
+    else {
         return Ok(());
     };
     let options = [hierarchy.options.join(","), OPTION.to_owned()];

@@ -54,7 +54,7 @@ pub(crate) fn mode(paths: &Paths) -> Mode {
 /// Whether any PAM service has a line of ours.
 fn is_armed(paths: &Paths) -> bool {
     let Ok(entries) = std::fs::read_dir(&paths.pam) else { return false };
-    entries.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok()).any(|text| {
+    entries.filter_map(|entry| Some(files::text(&entry.ok()?.path()))).any(|text| {
         text.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_stint.so"))
     })
 }
@@ -105,6 +105,10 @@ mod tests {
         std::fs::write(paths.pam.join("common-account"), "# account required pam_stint.so account\n")
             .unwrap();
         assert_eq!(mode(&paths), Mode::Inert);
+        // A comment in another encoding hides no line.
+        let text = b"# ge\xe4ndert\naccount required pam_stint.so account\n";
+        std::fs::write(paths.pam.join("common-account"), text).unwrap();
+        assert_eq!(mode(&paths), Mode::Enforce);
     }
 
     #[test]

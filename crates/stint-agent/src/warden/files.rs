@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// The most of a file of the host's that is read as text.
+const MAX_TEXT: u64 = 16 * 1024 * 1024;
+
 /// A file that could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}: {cause}")]
@@ -107,6 +110,19 @@ pub(crate) fn read(path: &Path, max: usize) -> Result<Option<Vec<u8>>, FileError
         return Err(FileError::new("read", path, io::Error::other(format!("it has more than {max} bytes"))));
     }
     Ok(Some(bytes))
+}
+
+/// The text of a file of the host's, empty if it cannot be read. Bytes that are no text do not hide the rest: users choose some of what
+/// stands in `/etc/passwd`, and administrators write their comments in any encoding.
+pub(crate) fn text(path: &Path) -> String {
+    // A pipe in the file's place is not waited for.
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let mut bytes = Vec::new();
+    let read = opened.and_then(|file| file.take(MAX_TEXT).read_to_end(&mut bytes));
+    if read.is_err() {
+        bytes.clear();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Removes a file if it is there.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use stint_grant::ids::GrantId;
 use stint_log::record::Event;
 
+use super::files;
 use super::gate::Look;
 use super::live::LiveGrant;
 use super::logins::Login;
@@ -16,7 +17,7 @@ use crate::journal::Recorder;
 impl Warden {
     /// Makes what sshd reads equal to the live grants.
     pub(super) fn reconcile_ssh(&mut self) {
-        let passwd = std::fs::read_to_string(&self.paths.passwd).unwrap_or_default();
+        let passwd = files::text(&self.paths.passwd);
         let enforces = self.enforces();
         let facts = ssh::Facts {
             live: self.keeper.live(),

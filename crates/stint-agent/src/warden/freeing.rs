@@ -55,7 +55,7 @@ pub(crate) struct Freed {
 /// Frees this host's files, and leaves word for the warden.
 pub(crate) fn run() -> Result<(), String> {
     let paths = Paths::system();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|e| format!("the mounts: {e}"))?;
+    let mounts = fs::read("/proc/self/mountinfo").map_err(|e| format!("the mounts: {e}"))?;
     let freed = free(&paths, Path::new("/"), &mounts).map_err(|e| format!("the root folder: {e}"))?;
     for words in &freed.done {
         tracing::warn!("{words}");
@@ -76,7 +76,7 @@ pub(crate) fn take_answer(paths: &Paths) -> Result<Option<Freed>, FileError> {
     answer.map(Some).map_err(FileError::at("read", &path))
 }
 
-fn free(paths: &Paths, root: &Path, mountinfo: &str) -> io::Result<Freed> {
+fn free(paths: &Paths, root: &Path, mountinfo: &[u8]) -> io::Result<Freed> {
     let host = Tree::at(root, Crossing::All)?.anchor(Path::new("/"))?;
     let mut freed = Freed::default();
     let below = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();

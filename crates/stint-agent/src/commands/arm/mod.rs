@@ -255,10 +255,10 @@ fn put_back(paths: &Paths, before: &Before) -> Result<(), Failure> {
 fn take_lines_out(paths: &Paths) -> Result<(), Failure> {
     for name in pam::COMMON_FILES {
         let path = paths.pam.join(name);
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let Ok(text) = std::fs::read(&path) else { continue };
         if let Some(without) = pam::without_our_lines(&text) {
             eprintln!("stintd: {} was changed by hand: our lines are taken out of it", path.display());
-            files::replace(&path, without.as_bytes(), 0o644).map_err(Failure::failed)?;
+            files::replace(&path, &without, 0o644).map_err(Failure::failed)?;
         }
     }
     Ok(())

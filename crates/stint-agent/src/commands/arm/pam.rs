@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::warden::files;
+
 /// The module's file.
 const MODULE: &str = "pam_stint.so";
 
@@ -26,7 +28,7 @@ pub(crate) struct CommonFiles {
 impl CommonFiles {
     /// Reads them. One that is not there is empty.
     pub(crate) fn read(folder: &Path) -> Self {
-        let read = |name| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let read = |name| files::text(&folder.join(name));
         let [account, session, session_noninteractive] = COMMON_FILES.map(read);
         Self { account, session, session_noninteractive }
     }
@@ -110,8 +112,10 @@ fn check_session(file: &str, lines: &[Line], problems: &mut Vec<String>) {
     }
 }
 
-/// The text without our lines; `None` if there are none in it. Every other byte stays.
-pub(crate) fn without_our_lines(text: &str) -> Option<String> {
+/// The text without our lines; `None` if there are none in it. Every other byte stays, also where it is no text.
+pub(crate) fn without_our_lines(bytes: &[u8]) -> Option<Vec<u8>> {
+    // One character for each byte: all that PAM obeys is ASCII, and the way back loses nothing.
+    let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     let mut kept = String::new();
     let mut found = false;
     let mut physical = text.split_inclusive('\n');
@@ -127,12 +131,12 @@ pub(crate) fn without_our_lines(text: &str) -> Option<String> {
             kept.push_str(&whole);
         }
     }
-    found.then_some(kept)
+    found.then(|| kept.chars().filter_map(|c| u8::try_from(c).ok()).collect())
 }
 
 /// The gated services that have a PAM file of their own which does not lead to `common-account`.
 pub(crate) fn services_past_the_gate(folder: &Path, services: &[String]) -> Vec<String> {
-    let reads = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let reads = |name: &str| folder.join(name).is_file().then(|| files::text(&folder.join(name)));
     services
         .iter()
         .filter(|service| {
@@ -322,9 +326,19 @@ mod tests {
         let by_hand = "account required pam_nologin.so # by hand";
         let text =
             format!("# {GATE}\n{GATE}\n{by_hand}\n{UNIX}\naccount required \\\n pam_stint.so account\nlast");
-        let without = without_our_lines(&text).unwrap();
-        assert_eq!(without, format!("# {GATE}\n{by_hand}\n{UNIX}\nlast"));
+        let without = without_our_lines(text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(without.clone()).unwrap(), format!("# {GATE}\n{by_hand}\n{UNIX}\nlast"));
         assert_eq!(without_our_lines(&without), None);
+    }
+    #[test]
+    fn a_comment_in_another_encoding_hides_no_line_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = [b"# ge\xe4ndert \xc3\xa4\n", format!("{GATE}\n{UNIX}\n").as_bytes()].concat();
+        std::fs::write(folder.path().join("common-account"), &before).unwrap();
+        let read = CommonFiles::read(folder.path());
+        assert_ne!(wiring(&read), Wiring::None);
+        let without = without_our_lines(&before).unwrap();
+        assert_eq!(without, [b"# ge\xe4ndert \xc3\xa4\n", format!("{UNIX}\n").as_bytes()].concat());
     }
     #[test]
     fn a_service_that_never_reaches_the_gate_is_named() {

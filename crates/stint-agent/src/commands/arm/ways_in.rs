@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use stint_grant::host_config::HostConfig;
 
+use crate::warden::files;
+
 /// What is known of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Account {
@@ -17,8 +19,8 @@ struct Account {
 
 /// The ways in, in words. A program that hands out roots's shell on the console (a rescue target) is not counted.
 pub(crate) fn find(config: &HostConfig) -> Vec<String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let shadow = std::fs::read_to_string("/etc/shadow").unwrap_or_default();
+    let passwd = files::text(Path::new("/etc/passwd"));
+    let shadow = files::text(Path::new("/etc/shadow"));
     let mut accounts = accounts(&passwd, &shadow);
     for account in &mut accounts {
         account.has_key = has_key(&account.home);

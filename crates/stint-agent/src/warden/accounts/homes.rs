@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use stint_grant::ids::{GrantId, UserName};
 use stint_grant::rights::account::HomeEnd;
+use stint_grant::words::printable;
 
 use super::found::Found;
 use super::hand::{tool, tool_within, words};
 use crate::warden::files;
+use crate::warden::residue::mounts::mount_points;
 
 /// No home takes longer to be removed or put away.
 const HOME_BOUND: Duration = Duration::from_mins(1);
@@ -271,41 +273,18 @@ impl Host {
 
 /// A file system that is mounted in a home is somebody's: it is neither removed nor packed.
 fn refuse_mounts(path: &Path) -> Result<(), String> {
-    let table =
-        fs::read_to_string("/proc/self/mountinfo").map_err(|e| format!("the mounts cannot be read: {e}"))?;
+    let table = fs::read("/proc/self/mountinfo").map_err(|e| format!("the mounts cannot be read: {e}"))?;
     match mounted_within(&table, path) {
-        Some(place) => Err(format!("a file system is mounted at {}: unmount it", place.escape_debug())),
+        Some(place) => {
+            Err(format!("a file system is mounted at {}: unmount it", printable(&place.to_string_lossy())))
+        }
         None => Ok(()),
     }
 }
 
 /// The first mount at or below a path.
-fn mounted_within(table: &str, path: &Path) -> Option<String> {
-    table
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(unescape)
-        .find(|place| Path::new(place).starts_with(path))
-}
-
-/// The kernel writes a blank, a tab, a newline and a backslash as three octal digits.
-fn unescape(field: &str) -> String {
-    let mut out = Vec::new();
-    let mut rest = field.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after
-            .get(..3)
-            .and_then(|d| std::str::from_utf8(d).ok())
-            .and_then(|d| u8::from_str_radix(d, 8).ok());
-        if let (b'\\', Some(code)) = (first, code) {
-            out.push(code);
-            rest = &after[3..];
-        } else {
-            out.push(*first);
-            rest = after;
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+fn mounted_within(table: &[u8], path: &Path) -> Option<PathBuf> {
+    mount_points(table).find(|place| place.starts_with(path))
 }
 
 #[cfg(test)]
@@ -314,12 +293,14 @@ mod tests {
 
     #[test]
     fn a_mount_in_the_home_is_seen_whatever_its_name() {
-        let table = "22 1 0:20 / / rw - ext4 /dev/a rw\n\
+        let table = b"22 1 0:20 / / rw - ext4 /dev/a rw\n\
                      40 22 0:41 / /home/alice-tmp/my\\040share rw - fuse x rw\n\
-                     41 22 0:42 / /home/alice-tmp2 rw - ext4 /dev/b rw\n";
+                     41 22 0:42 / /home/alice-tmp2 rw - ext4 /dev/b rw\n\
+                     42 22 0:43 / /home/bob/\xff rw - fuse x rw\n";
         let found = |path: &str| mounted_within(table, Path::new(path));
-        assert_eq!(found("/home/alice-tmp").as_deref(), Some("/home/alice-tmp/my share"));
-        assert_eq!(found("/home/alice-tmp2").as_deref(), Some("/home/alice-tmp2"));
+        assert_eq!(found("/home/alice-tmp").as_deref(), Some(Path::new("/home/alice-tmp/my share")));
+        assert_eq!(found("/home/alice-tmp2").as_deref(), Some(Path::new("/home/alice-tmp2")));
+        assert!(found("/home/bob").is_some(), "a name that is no text");
         assert_eq!(found("/home/alice"), None);
     }
 }

@@ -43,11 +43,11 @@ impl Host {
         mount(Some(&from), &on, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     }
     fn mounts(&self) -> Vec<PathBuf> {
-        let text = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let text = fs::read("/proc/thread-self/mountinfo").unwrap();
         mount_points(&text).filter(|place| place.starts_with(self.root.path())).collect()
     }
     fn free(&self) -> Freed {
-        let text = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        let text = fs::read("/proc/thread-self/mountinfo").unwrap();
         free(&Paths::under(self.root.path()), self.root.path(), &text).unwrap()
     }
     /// Sets a flag. False where the file system has none.
@@ -92,6 +92,18 @@ fn mounts_on_our_files_are_taken_off_and_what_was_mounted_is_untouched() {
 }
 
 #[test]
+fn a_mount_whose_name_is_no_text_hides_none_of_those_on_our_files() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(host) = Host::new() else { return };
+    let odd = host.path("elsewhere").join(std::ffi::OsStr::from_bytes(b"\xff"));
+    fs::create_dir(&odd).unwrap();
+    mount(Some(&odd), &odd, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    host.bind("elsewhere/file", DROP_IN);
+    host.free();
+    assert_eq!(host.mounts(), [odd]);
+}
+
+#[test]
 fn mounts_that_are_not_on_our_files_stay() {
     let Some(host) = Host::new() else { return };
     host.write("etc/sudoers.d/admins", "x");
@@ -119,7 +131,7 @@ fn a_link_in_a_name_of_ours_or_on_the_way_leads_nowhere() {
         host.path(DROP_IN).display(),
         host.path("var/lib/stint/gate/file").display()
     );
-    let freed = free(&Paths::under(host.root.path()), host.root.path(), &lies).unwrap();
+    let freed = free(&Paths::under(host.root.path()), host.root.path(), lies.as_bytes()).unwrap();
     assert_eq!((freed, host.mounts()), (Freed::default(), before));
     if fixed {
         assert!(host.is_fixed("elsewhere/file"));

@@ -232,8 +232,8 @@ impl Camera<'_> {
         let Some(anchor) = self.root() else { return };
         let folder = Path::new(AGENTS);
         let Ok((names, _)) = anchor.folder(folder).and_then(|folder| folder.names(MAX_NAMES)) else { return };
-        let text = std::fs::read_to_string(self.scene.tree.path().join("proc/1/net/unix"));
-        let text = text.unwrap_or_default();
+        let text = std::fs::read(self.scene.tree.path().join("proc/1/net/unix")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         let in_use: BTreeSet<&str> = kernel::unix_listeners(&text).collect();
         for name in names.iter().filter(|name| name.to_string_lossy().starts_with(AGENTS_BEGIN)) {
             let below = folder.join(name);

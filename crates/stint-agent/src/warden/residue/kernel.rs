@@ -52,10 +52,13 @@ pub(crate) fn facts(
     let mut facts: BTreeMap<Kind, BTreeSet<String>> = BTreeMap::new();
     let mut unread = Vec::new();
     let looks = |kind: Kind| rules.policy_of(kind) != Policy::Ignore;
-    let mut add = |kind: Kind, file: &str, read: &dyn Fn(&str) -> Vec<String>| match fs::read_to_string(
-        proc.join(file),
-    ) {
-        Ok(text) => facts.entry(kind).or_default().extend(read(&text).into_iter().take(MAX)),
+    // Names of sockets and of mounts have any bytes: none of them may keep the others from being seen.
+    let mut add = |kind: Kind, file: &str, read: &dyn Fn(&str) -> Vec<String>| match fs::read(proc.join(file))
+    {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            facts.entry(kind).or_default().extend(read(&text).into_iter().take(MAX));
+        }
         // A kernel without IPv6, without modules or without binfmt has no such file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => unread.push(format!("/proc/{file}: {error}")),
@@ -95,7 +98,7 @@ pub(crate) fn facts(
                 let place = place.to_string_lossy().into_owned();
                 (!comes_and_goes(&place)).then(|| format!("{} ({})", printable(&place), printable(&kind)))
             };
-            mounts(text).filter_map(shown).collect()
+            mounts(text.as_bytes()).filter_map(shown).collect()
         });
     }
     if reach.some_root && looks(Kind::KernelModules) {

@@ -67,7 +67,7 @@ pub(crate) fn walk(tree: &Tree, reach: &Reach, rules: &Residue, since: i64, unti
         // Without root nobody makes a file of root's; the account's own would give what it has.
         return walked;
     }
-    let mounts = fs::read_to_string(tree.path().join("proc/self/mountinfo")).unwrap_or_default();
+    let mounts = fs::read(tree.path().join("proc/self/mountinfo")).unwrap_or_default();
     let mounts: BTreeMap<PathBuf, String> = super::mounts::mounts(&mounts).collect();
     // A link to a folder, or a folder that is mounted twice, is walked once.
     let root = match tree.everywhere().anchor(Path::new("/")) {
