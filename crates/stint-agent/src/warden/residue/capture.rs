@@ -28,6 +28,10 @@ const AGENTS_BEGIN: &str = "ssh-";
 const MAX_NAMES: usize = 4096;
 /// The most things in a picture.
 const MAX_ENTRIES: usize = 50_000;
+/// The most bytes of all paths together: it is written down, and read back.
+const MAX_PATHS: usize = 2 * 1024 * 1024;
+/// Why a place was not seen.
+const NO_TIME: &str = "no time or room was left for it";
 /// The most homes.
 const MAX_HOMES: usize = 500;
 /// The largest passwd, shadow or group file.
@@ -55,30 +59,28 @@ pub(crate) fn picture(scene: &Scene<'_>) -> Picture {
         scene,
         entries: Vec::new(),
         missed: Vec::new(),
+        unseen: BTreeSet::new(),
         accounts_at: 0,
-        late: None,
+        paths: 0,
         kept: 0,
         users: Users::default(),
     };
     let accounts = camera.accounts();
     camera.users = Users::of(&accounts);
     let uids: BTreeSet<u32> = scene.reach.accounts.iter().filter_map(|user| camera.users.uid(user)).collect();
-    camera.homes(&accounts);
+    // What users fill comes last: whoever fills it leaves the rest to be seen.
     camera.spools();
-    camera.agents(&uids);
     if scene.reach.some_root {
         camera.host();
     }
     camera.watched();
+    camera.agents(&uids);
+    camera.homes(&accounts);
     let (kernel, unread) = kernel::facts(scene.tree.path(), scene.rules, scene.reach, &uids);
     camera.missed.extend(unread);
-    if let Some((first, places)) = camera.late.take() {
-        camera.miss(&first, format!("no time was left for this and {} more places", places - 1));
-        camera.late = Some((first, places));
-    }
     Picture {
         accounts_at: camera.accounts_at,
-        cut_short: camera.late.is_some(),
+        unseen: camera.unseen.into_iter().map(RawPath).collect(),
         entries: camera.entries,
         accounts: if scene.reach.some_root { accounts } else { Accounts::default() },
         kernel,
@@ -92,9 +94,12 @@ struct Camera<'a> {
     scene: &'a Scene<'a>,
     entries: Vec<Entry>,
     missed: Vec<String>,
+    /// The places that were not reached, or not whole.
+    unseen: BTreeSet<PathBuf>,
     accounts_at: i64,
-    /// The first place for which no time was left, and how many there were.
-    late: Option<(PathBuf, usize)>,
+    /// How many bytes all paths have together.
+    paths: usize,
+    /// The same of contents.
     kept: usize,
     users: Users,
 }
@@ -127,10 +132,14 @@ impl Users {
 
 impl Camera<'_> {
     fn is_late(&self) -> bool {
-        Instant::now() >= self.scene.until || self.entries.len() >= MAX_ENTRIES
+        Instant::now() >= self.scene.until || self.entries.len() >= MAX_ENTRIES || self.paths >= MAX_PATHS
     }
 
+    /// Says once of each place that it was not seen.
     fn miss(&mut self, path: &Path, why: impl std::fmt::Display) {
+        if !self.unseen.insert(path.to_owned()) {
+            return;
+        }
         self.missed.push(format!("{}: {}", printable(&path.to_string_lossy()), printable(&why.to_string())));
     }
 
@@ -183,7 +192,17 @@ impl Camera<'_> {
         if homes.len() > MAX_HOMES {
             self.missed.push(format!("{} homes of {}", homes.len() - MAX_HOMES, homes.len()));
         }
-        for (path, (user, uid)) in homes.into_iter().take(MAX_HOMES) {
+        let mut homes: Vec<_> = homes.into_iter().collect();
+        // Those of the grant's own accounts last: they may be full of what it left.
+        let fills = |user: &UserName| user.as_str() != "root" && self.scene.reach.accounts.contains(user);
+        homes.sort_by_key(|(_, (user, _))| fills(user));
+        // Of too many the last ones count, the own ones among them.
+        let over = homes.len().saturating_sub(MAX_HOMES);
+        for (path, (user, uid)) in homes.into_iter().skip(over) {
+            if self.is_late() {
+                self.miss(&path, NO_TIME);
+                continue;
+            }
             let anchor = match self.scene.tree.anchor(&path) {
                 Ok(anchor) => anchor,
                 Err(error) if is_absent(&error) => continue,
@@ -299,9 +318,9 @@ impl Camera<'_> {
     fn visit(&mut self, visit: &Visit<'_>, anchor: &Anchor, below: &Path, depth: u8) {
         let path = visit.root.join(below);
         if self.is_late() {
-            let (_, places) = self.late.get_or_insert((path, 0));
-            *places += 1;
-            return;
+            // In a place, all of the folder that was being looked through.
+            let place = if below == Path::new(visit.place) { &path } else { path.parent().unwrap_or(&path) };
+            return self.miss(place, NO_TIME);
         }
         let seen = match anchor.hold(below).and_then(|held| held.metadata()) {
             Ok(found) => meta(&found),
@@ -311,6 +330,7 @@ impl Camera<'_> {
         };
         let form = seen.form;
         let entry = self.entry(visit, anchor, below, seen);
+        self.paths += path.as_os_str().len();
         self.entries.push(entry);
         if form != Form::Folder || depth == 0 {
             return;

@@ -1,7 +1,6 @@
 //! From two pictures to findings: what changed in a window, and what is to be done about it. Pure.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use stint_grant::residue::{Kind, Policy, Residue};
 
@@ -155,14 +154,8 @@ fn elsewhere(baseline: &Baseline, now: &Picture) -> Vec<Finding> {
 
 /// Whether a picture did not reach the place of an entry, so that its absence says nothing.
 fn was_missed(picture: &Picture, entry: &Entry) -> bool {
-    let path = entry.spot.shown();
-    if picture.cut_short {
-        return true;
-    }
-    picture.missed.iter().any(|missed| {
-        let place = missed.split(": ").next().unwrap_or_default();
-        place.starts_with('/') && Path::new(&path).starts_with(place)
-    })
+    let path = entry.spot.path();
+    picture.unseen.iter().any(|unseen| path.starts_with(&unseen.0))
 }
 
 /// Whether nothing that matters is another.

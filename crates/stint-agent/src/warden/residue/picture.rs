@@ -160,10 +160,10 @@ pub(crate) struct Picture {
     pub(crate) kernel: BTreeMap<Kind, BTreeSet<String>>,
     /// The uids of the accounts that the grant acts as.
     pub(crate) uids: BTreeSet<u32>,
-    /// What was not reached, and why.
+    /// What was not reached, and why, in words.
     pub(crate) missed: Vec<String>,
-    /// No time was left for all of it: what is not in it may be there.
-    pub(crate) cut_short: bool,
+    /// The places that were not reached, or not whole: what is not in the picture may be there.
+    pub(crate) unseen: Vec<RawPath>,
     /// How long it took.
     pub(crate) took_ms: u64,
 }
@@ -195,9 +195,13 @@ pub(crate) struct Baseline {
     pub(crate) picture: Picture,
 }
 
-/// The path of an entry, for a map.
+/// The entries by their paths. Of two of one path the first counts: what `watch` names as well is none the less of its own kind.
 pub(crate) fn by_path(entries: &[Entry]) -> BTreeMap<PathBuf, &Entry> {
-    entries.iter().map(|entry| (entry.spot.path(), entry)).collect()
+    let mut map = BTreeMap::new();
+    for entry in entries {
+        map.entry(entry.spot.path()).or_insert(entry);
+    }
+    map
 }
 
 /// The last part of a path.

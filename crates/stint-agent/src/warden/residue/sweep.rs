@@ -23,6 +23,9 @@ use crate::warden::config;
 use crate::warden::files::FileError;
 use crate::warden::paths::Paths;
 
+/// The most lines of one kind, and the most bytes of one.
+const MAX_LINES: usize = 10_000;
+const MAX_LINE: usize = 2_000;
 /// Looks, at most.
 const MAX_LOOKS: u32 = 6;
 
@@ -145,6 +148,7 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
     let mut failed: Vec<(Finding, String)> = Vec::new();
     let mut touched: BTreeSet<RawPath> = BTreeSet::new();
     let mut before: Option<BTreeSet<String>> = None;
+    let (mut removed, mut restored) = (Lines::default(), Lines::default());
     for looks in 0..MAX_LOOKS {
         if looks > 0 && Instant::now() >= look.until {
             outcome.not_scanned.push("no time was left to look once more".to_owned());
@@ -177,8 +181,8 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
                     // What is only told stays for the other windows to find: it may be the doing of one of them.
                     touched.extend(finding.spot.as_ref().map(|spot| RawPath(spot.path())));
                     match done {
-                        Some(Done::Removed(words)) => outcome.removed.push(words),
-                        Some(Done::Restored(words)) => outcome.restored.push(words),
+                        Some(Done::Removed(words)) => removed.say(words),
+                        Some(Done::Restored(words)) => restored.say(words),
                         None => {}
                     }
                 }
@@ -193,7 +197,7 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
             .iter()
             .map(|path| (path.clone(), present.get(&path.0).map(|entry| (*entry).clone())))
             .collect();
-        outcome.reported = told.iter().cloned().collect();
+        outcome.reported = told.iter().cloned().collect::<Lines>().all();
         outcome.not_scanned = missed;
         let calm = !undone && before.as_ref() == Some(&told);
         before = (!undone).then_some(told);
@@ -202,6 +206,7 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
             break;
         }
     }
+    (outcome.removed, outcome.restored) = (removed.all(), restored.all());
     let full_root = reach.full_root || look.baseline.is_none();
     outcome.not_excluded = not_excluded(reach.some_root, full_root, ptrace_is_open(look.tree));
     if look.baseline.is_some_and(clock_was_set) {
@@ -211,6 +216,38 @@ fn sweep(look: &Look<'_>, undoing: &mut Undoing<'_>) -> Outcome {
     }
     outcome.took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     outcome
+}
+
+/// Lines for the receipt, which shows a hundred of them: whoever leaves a million things must not make it too long to be read.
+#[derive(Default)]
+struct Lines {
+    kept: Vec<String>,
+    more: usize,
+}
+
+impl Lines {
+    fn say(&mut self, mut words: String) {
+        if self.kept.len() >= MAX_LINES {
+            self.more += 1;
+            return;
+        }
+        words.truncate(words.floor_char_boundary(MAX_LINE));
+        self.kept.push(words);
+    }
+    fn all(mut self) -> Vec<String> {
+        if self.more > 0 {
+            self.kept.push(format!("and {} more", self.more));
+        }
+        self.kept
+    }
+}
+
+impl FromIterator<String> for Lines {
+    fn from_iter<I: IntoIterator<Item = String>>(all: I) -> Self {
+        let mut lines = Self::default();
+        all.into_iter().for_each(|words| lines.say(words));
+        lines
+    }
 }
 
 fn ptrace_is_open(tree: &Tree) -> bool {

@@ -46,6 +46,8 @@ const KERNEL: &[&str] = &[
 /// Where the host's own programs are: what changed there is more likely an update than a copy.
 const OF_PACKAGES: &[&str] =
     &["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/bin", "/sbin", "/lib"];
+/// How many folders deep it is looked. Each is opened from the top, so a tree without end would take all the time there is.
+const MAX_DEPTH: usize = 64;
 /// The most names in one folder.
 const MAX_NAMES: usize = 1_000_000;
 /// The most findings.
@@ -124,6 +126,12 @@ fn look(
         let Ok(found) = anchor.hold(Path::new(&name)).and_then(|held| held.metadata()) else { continue };
         let found = meta(&found);
         match found.form {
+            Form::Folder if folder.components().count() >= MAX_DEPTH => {
+                let deep = "setuid files in folders that are more than 64 deep, as in";
+                if !walked.missed.iter().any(|missed| missed.starts_with(deep)) {
+                    walked.missed.push(format!("{deep} {}", printable(&path.to_string_lossy())));
+                }
+            }
             Form::Folder => left.push(folder.join(&name)),
             Form::File if found.ctime.0 >= since && found.mode & 0o111 != 0 => {
                 let set_id = found.mode & 0o6000 != 0;

@@ -207,7 +207,7 @@ pub(crate) fn is_expected(place: &str, name: &str) -> bool {
         // drop-in of one, is never expected, however it is called.
         "run/systemd/transient" | "run/systemd/system" => {
             let unit = name.strip_suffix(".d").unwrap_or(name);
-            unit.ends_with(".scope") || is_slice_of_a_user(unit)
+            unit.strip_suffix(".scope").is_some() || is_slice_of_a_user(unit)
         }
         "var/spool/cron/atjobs" | "var/spool/at" => matches!(name, ".SEQ" | "spool"),
         "var/spool/cron" => matches!(name, "crontabs" | "atjobs" | "atspool"),

@@ -77,6 +77,53 @@ fn a_home_in_a_folder_of_somebody_else_s_is_not_looked_for_behind_a_link_that_th
 }
 
 #[test]
+fn a_home_full_of_files_keeps_nothing_else_from_being_looked_at() {
+    let host = Host::new();
+    // More bytes of names than a picture holds, in a place that the account itself fills: before the window, and in it.
+    let fill = |folder: &str| {
+        for n in 0..9 {
+            let folder = format!("home/alice/.config/systemd/user/{folder}{n}/{}", "d".repeat(250));
+            fs::create_dir_all(host.path(&folder)).unwrap();
+            for file in 0..700 {
+                fs::write(host.path(&folder).join(format!("{file}-{}", "f".repeat(240))), "").unwrap();
+            }
+        }
+    };
+    fill("before");
+    host.opens(full_root());
+    fill("in");
+    let undone = [
+        "etc/sudoers.d/evil",
+        "etc/cron.d/evil",
+        "root/.ssh/authorized_keys",
+        "home/bob/.bashrc",
+        "var/spool/cron/crontabs/alice",
+        "home/alice/.ssh/authorized_keys",
+    ];
+    for path in undone {
+        host.write(path, "evil\n");
+    }
+    let outcome = host.ends();
+    for path in undone {
+        assert!(host.read(path).is_none(), "{path}: {:?} {:?}", outcome.reported, outcome.not_scanned);
+    }
+    assert!(says(&outcome.not_scanned, &["/home/alice/.config/systemd/user", "no time or room"]));
+}
+
+#[test]
+fn a_tree_of_folders_without_end_is_said_to_be_one_and_the_rest_is_looked_at() {
+    let host = Host::new();
+    host.write("proc/self/mountinfo", "22 1 0:21 / / rw - ext4 /dev/vda rw\n");
+    host.opens(full_root());
+    fs::create_dir_all(host.path("tmp").join("d/".repeat(300))).unwrap();
+    host.write("opt/sh", "shell");
+    fs::set_permissions(host.path("opt/sh"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let outcome = host.ends();
+    assert!(says(&outcome.removed, &["setuid /opt/sh"]), "{outcome:?}");
+    assert!(says(&outcome.not_scanned, &["more than 64 deep", "/tmp/d/d/"]), "{:?}", outcome.not_scanned);
+}
+
+#[test]
 fn a_hard_link_to_another_s_file_loses_its_name_and_not_its_content() {
     let host = Host::new();
     host.write("etc/shadow-", "secret\n");

@@ -225,6 +225,17 @@ fn the_host_s_own_policy_decides() {
 }
 
 #[test]
+fn what_is_watched_as_well_is_undone_none_the_less() {
+    let mut host = Host::new();
+    let text = "[residue]\nwatch = [\"/etc/sudoers.d\"]\n";
+    host.rules = stint_grant::host_config::HostConfig::parse(text).unwrap().residue;
+    host.opens(full_root());
+    host.write("etc/sudoers.d/evil", "evil\n");
+    let outcome = host.ends();
+    assert!(host.read("etc/sudoers.d/evil").is_none(), "{outcome:?}");
+}
+
+#[test]
 fn the_dead_socket_of_a_forwarded_agent_goes_and_one_at_which_somebody_listens_stays() {
     use std::os::unix::net::UnixListener;
     if !nix::unistd::getuid().is_root() {
