@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use stint_api::tls::Validity;
 use stint_grant::time::{Seconds, UnixTime};
+use stint_grant::words::printable;
 
 use super::arm::pam::{self, CommonFiles, Wiring};
 use super::arm::{facts, rollback};
@@ -345,17 +346,18 @@ fn text(report: &Report) -> String {
             );
         }
         for receipt in &warden.receipts {
-            let _ = writeln!(out, "  receipt of {}: {}", receipt.grant, receipt.outcome);
+            let _ = writeln!(out, "  receipt of {}: {}", receipt.grant, printable(&receipt.outcome));
         }
         for refused in &warden.refused {
-            let _ = writeln!(out, "  refused: {} ({})", refused.grant, refused.cause);
+            let _ = writeln!(out, "  refused: {} ({})", refused.grant, printable(&refused.cause));
         }
     }
     if report.problems.is_empty() {
         out.push_str("All is well.\n");
     }
     for problem in &report.problems {
-        let _ = writeln!(out, "PROBLEM: {}\n  {}", problem.what, problem.next);
+        // It may quote what came from the broker, the courier or a user: shown to root, and not obeyed by root's terminal.
+        let _ = writeln!(out, "PROBLEM: {}\n  {}", printable(&problem.what), problem.next);
     }
     out
 }
@@ -421,11 +423,12 @@ mod tests {
             gate_age: Some(75),
             warden: None,
             problems: vec![Problem {
-                what: "stint-warden.service is failed".to_owned(),
+                what: "stint-warden.service is failed\x1b[2J".to_owned(),
                 next: "see".to_owned(),
             }],
         };
         let text = text(&report);
+        assert!(!text.contains('\x1b'), "{text}");
         for part in ["web-1, fleet demo", "enforce", "1 min 30 s", "failed", "1 min 15 s old", "PROBLEM"] {
             assert!(text.contains(part), "{part}: {text}");
         }

@@ -13,6 +13,7 @@ use data_encoding::BASE64;
 use sha2::{Digest, Sha256};
 use stint_api::recordings::MAX_PART_BYTES;
 use stint_grant::mark::RecordingMark;
+use stint_grant::words::printable;
 use stint_log::Hash;
 use stint_log::record::IoLog;
 use tokio::sync::mpsc;
@@ -21,6 +22,9 @@ use super::recordings::{CLOSED, HELD, SUFFIX, prune_held, runs_in};
 use crate::warden::clients::Message;
 use crate::warden::files::{self, FileError};
 use crate::wire::RecordingPart;
+
+/// So many characters of a cause.
+const MAX_WHY: usize = 300;
 
 /// What is on its way, and what waits.
 #[derive(Debug)]
@@ -140,26 +144,30 @@ impl Outgoing {
 
     /// The broker says, signed, that it holds it. The host's copy is kept a while.
     pub(crate) fn is_held(&mut self, mark: &RecordingMark) -> Result<(), String> {
-        let Some(sending) = self.sending.take_if(|sending| sending.run == mark.run) else {
+        let Some(sending) = self.sending.as_ref().filter(|sending| sending.run == mark.run) else {
             return Err(format!(
                 "the broker says that it holds the recording of run {}, which was not sent",
                 mark.run
             ));
         };
-        self.may_wait = true;
         if sending.bytes != mark.bytes {
             return Err(format!("the broker holds {} bytes of it, here are {}", mark.bytes, sending.bytes));
         }
-        let moved = self.move_to(HELD, &self.path(&sending.run), &sending.run);
+        self.move_to(HELD, &self.path(&mark.run), &mark.run).map_err(|error| error.to_string())?;
+        (self.sending, self.may_wait) = (None, true);
         prune_held(&self.folder);
-        moved.map_err(|error| error.to_string())
+        Ok(())
     }
 
-    /// It is not taken now.
+    /// It is not taken now. Only of what is on its way that can be: a courier that names what it likes fills no memory, and its words are
+    /// for people.
     pub(crate) fn put_off(&mut self, run: &str, why: &str) {
+        if self.sending.take_if(|sending| sending.run == run).is_none() {
+            return;
+        }
+        let why = printable(&why.chars().take(MAX_WHY).collect::<String>());
         tracing::warn!(run, "a recording stays on this host for now: {why}");
-        self.put_off.insert(run.to_owned(), why.to_owned());
-        self.sending = None;
+        self.put_off.insert(run.to_owned(), why);
         self.may_wait = true;
     }
 
@@ -320,6 +328,22 @@ mod tests {
         assert_eq!(runs_in(&root.path().join(CLOSED)), ["r1", "r2", "r3"]);
         outgoing.retry();
         assert_eq!((part(&mut outgoing).0.as_str(), outgoing.fault()), ("r1", None));
+    }
+
+    #[test]
+    fn a_courier_s_words_about_what_was_not_sent_count_for_nothing_and_drive_no_terminal() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outgoing = Outgoing::of(root.path().to_owned());
+        write(root.path(), CLOSED, "r1", b"1234");
+        assert_eq!(part(&mut outgoing).0, "r1");
+        for n in 0..1000 {
+            outgoing.put_off(&format!("x{n}"), "made up");
+        }
+        assert_eq!((outgoing.fault(), outgoing.next()), (None, None), "r1 is on its way yet");
+        outgoing.put_off("r1", &"\x1b[2J".repeat(1000));
+        let fault = outgoing.fault().unwrap();
+        assert!(fault.starts_with("1 recordings stay") && !fault.contains('\x1b'), "{fault}");
+        assert!(fault.len() < 4096, "{}", fault.len());
     }
 
     #[test]
