@@ -65,6 +65,12 @@ pub(super) struct Warden {
     pub(super) last_refusal: Option<String>,
     /// How many more refusals may be recorded: a courier that brings ever new nonsense must not fill the disk.
     pub(super) refusals: Allowance,
+    /// The same of those that are alarms: nonsense does not use them up.
+    pub(super) alarms: Allowance,
+    /// The same of users who say that they are sudo, and of codes that come while somebody has to wait: each for itself, so that no user
+    /// silences what is told of a courier.
+    pub(super) strangers: Allowance,
+    pub(super) waits: Allowance,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
     /// Recordings on their way to the broker.
@@ -235,7 +241,8 @@ impl Warden {
     fn refuse(&mut self, what: &str, error: &IntakeError) {
         let detail = error.to_string();
         tracing::warn!(what, cause = error.code(), "refused: {detail}");
-        if self.last_refusal.as_ref() == Some(&detail) || !self.refusals.take(time::boottime_ms()) {
+        let room = if error.is_alarm() { &mut self.alarms } else { &mut self.refusals };
+        if self.last_refusal.as_ref() == Some(&detail) || !room.take(time::boottime_ms()) {
             return;
         }
         self.last_refusal = Some(detail.clone());

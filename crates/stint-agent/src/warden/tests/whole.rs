@@ -438,3 +438,32 @@ async fn an_edit_of_host_toml_and_of_the_mode_is_taken_when_it_is_made() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn neither_a_user_who_poses_as_sudo_nor_a_courier_s_nonsense_silences_an_alarm() {
+    let mut host = installed();
+    let mut warden = start::start(host.paths.clone(), Ok(Sha256Hex::of(b"machine"))).await.unwrap();
+    for n in 0..200 {
+        warden.note_stranger(format!("uid 1001 ({n}) is not root"));
+    }
+    warden.hear_courier(ToWarden::Update(Box::new(host.broker.update()))).await;
+    for epoch in 2..140 {
+        host.broker.epoch = epoch;
+        warden.hear_courier(ToWarden::Update(Box::new(host.broker.update()))).await;
+    }
+    (host.broker.epoch, host.broker.version) = (1, 6);
+    warden.hear_courier(ToWarden::Update(Box::new(host.broker.update()))).await;
+    warden.commit().unwrap();
+    let records = warden.journal.records_since(0, 0).unwrap();
+    let alarms = |what: &str| {
+        let is_one = |bytes: &Vec<u8>| {
+            matches!(
+                Record::parse(bytes).unwrap().body,
+                stint_log::record::Body::Known(Event::Alarm { what: found, .. }) if found == what
+            )
+        };
+        records.iter().filter(|record| is_one(record)).count()
+    };
+    assert_eq!(alarms("rollback"), 1);
+    assert_eq!(alarms("sudo-log-stranger"), 120, "users do not fill the disk");
+}
