@@ -7,9 +7,24 @@ use stint_lab::{Outcome, Session, until};
 
 type Tested = Result<(), E2eError>;
 const BOUND: Duration = Duration::from_secs(40);
+/// Longer than the idle limit and what the kernel's notes are late.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// All of root, for logins that are used.
+const ROOT_IDLE: &str = r#"
+name = "root-idle"
+description = "All of root on web hosts, while it is used"
+hosts = { labels = { role = "web" } }
+login = { services = ["sshd", "polkit-1"] }
+full_root = true
+max_window = "30m"
+idle_limit = "30s"
+reviews = 1
+"#;
 
 fn fleet() -> Result<Fleet, E2eError> {
-    Fleet::with(&Options { suite: Some("trixie"), ..Options::default() })
+    let catalog = &[("root-idle.toml", ROOT_IDLE)];
+    Fleet::with(&Options { suite: Some("trixie"), catalog, ..Options::default() })
 }
 
 fn is_denied(what: &str, outcome: &Outcome) {
@@ -74,6 +89,35 @@ fn what_run0_and_sudo_run_as_root_dies_with_the_grant() -> Tested {
             host.sh(&format!("! pgrep -xf '{marker}'")).is_ok_and(|said| said.success())
         })?;
     }
+    Ok(())
+}
+
+#[test]
+fn an_idle_login_takes_nothing_with_it_that_another_login_runs_by_run0_and_the_grant_s_end_does() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    let id = fleet.grant("root-idle", "30m")?;
+    let mut idle = host.ssh_session("alice")?;
+    idle.wait_for("stint: access until", BOUND)?;
+    let mut used = host.ssh_session("alice")?;
+    used.type_line("run0 sh -c 'trap \"\" TERM HUP; echo uid=$(id -u); while read -r word; do echo heard=$word; done'")?;
+    used.wait_for("Password:", BOUND)?;
+    used.type_line("root")?;
+    used.wait_for("uid=0", BOUND)?;
+    until("the idle login to end", IDLE, || used.type_line("use").is_err() || !idle.is_open())?;
+    assert!(idle.heard().contains("stint: idle: this session ends in"), "{}", idle.heard());
+    // It is forgotten when all that goes with it has been killed.
+    until("its end to be over", BOUND, || {
+        let logins = host.sh("grep -o '\"kind\":\"login\"' /run/stint/sessions.json | wc -l");
+        logins.is_ok_and(|count| count.stdout.trim() == "1")
+    })?;
+    used.type_line("after")?;
+    used.wait_for("heard=after", BOUND)?;
+
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough"])?;
+    until("what run0 runs to be gone", BOUND, || {
+        host.sh("! pgrep -f 'while read -r [w]ord'").is_ok_and(|said| said.success())
+    })?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use crate::run::{BOUND, Outcome, bounded, capture, step};
 use crate::wait::{gave_up, poll, until};
 use crate::{LabError, ssh};
 
+const CONSOLE: &str = include_str!("scripts/console.pl");
 const BOOT_BOUND: Duration = Duration::from_secs(90);
 
 /// A host with a disk of its own. Dropped, it loses its power; its disk goes with the lab.
@@ -159,11 +160,11 @@ impl Host {
         ssh::Session::open(&self.lab, user, &self.name)
     }
 
-    /// Runs a line of shell as root on a terminal of the host, outside any session: `/bin/login bob` is bob at the
+    /// Runs a line of shell, one command, as root on a terminal of the host, outside any session: `/bin/login bob` is bob at the
     /// console.
     pub fn terminal(&self, line: &str) -> Result<ssh::Session, LabError> {
-        let mut command = self.command("script")?;
-        command.args(["-qec", line, "/dev/null"]);
+        let mut command = self.command("perl")?;
+        command.args(["-e", CONSOLE, line]);
         ssh::Session::of(command)
     }
 
