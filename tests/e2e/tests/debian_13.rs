@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stint_e2e::{Dropins, E2eError, Fleet, Options, processes_of, unix_now};
+use stint_e2e::{Dropins, E2eError, Fleet, HOST, Options, processes_of, unix_now};
 use stint_lab::{Outcome, Session, until};
 
 type Tested = Result<(), E2eError>;
@@ -100,7 +100,9 @@ fn an_idle_login_takes_nothing_with_it_that_another_login_runs_by_run0_and_the_g
     let mut idle = host.ssh_session("alice")?;
     idle.wait_for("stint: access until", BOUND)?;
     let mut used = host.ssh_session("alice")?;
-    used.type_line("run0 sh -c 'trap \"\" TERM HUP; echo uid=$(id -u); while read -r word; do echo heard=$word; done'")?;
+    used.type_line(
+        "run0 sh -c 'trap \"\" TERM HUP; echo uid=$(id -u); while read -r word; do echo heard=$word; done'",
+    )?;
     used.wait_for("Password:", BOUND)?;
     used.type_line("root")?;
     used.wait_for("uid=0", BOUND)?;
@@ -127,5 +129,30 @@ fn run0_with_root_s_password_is_denied_to_who_may_log_in_only() -> Tested {
     fleet.grant("web-login", "10m")?;
     let heard = run0(fleet.host.ssh_session("alice")?, "denied")?;
     assert!(!heard.contains("uid=0"), "{heard}");
+    Ok(())
+}
+
+#[test]
+fn at_the_console_root_and_who_has_a_grant_get_in_and_others_hear_why_not() -> Tested {
+    let fleet = fleet()?;
+    let host = &fleet.host;
+    fleet.grant("everywhere", "10m")?;
+    for (user, shows) in [("root", "login=0 root"), ("alice", "login=1001 alice"), ("bob", "no grant")] {
+        let mut console = host.terminal(&format!("/bin/login {user}"))?;
+        console.wait_for("Password:", BOUND)?;
+        console.type_line(user)?;
+        if user != "bob" {
+            console.wait_for(&format!("{user}@{HOST}"), BOUND)?;
+            console.type_line("echo login=$(id -u) $(logname); exit")?;
+        }
+        console.wait_for(shows, BOUND)?;
+        console.wait_closed(BOUND)?;
+    }
+    // With the warden gone, root still gets in, and nobody else who does not.
+    host.sh("systemctl mask --runtime --now stint-warden.service stint-warden.socket")?.check("masking")?;
+    let mut console = host.terminal("/bin/login root")?;
+    console.wait_for("Password:", BOUND)?;
+    console.type_line("root")?;
+    console.wait_for(&format!("root@{HOST}"), BOUND)?;
     Ok(())
 }

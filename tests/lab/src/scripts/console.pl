@@ -10,9 +10,9 @@ use POSIX qw(setsid WNOHANG);
 use constant { TIOCSPTLCK => 0x40045431, TIOCGPTN => 0x80045430 };
 
 my ($line) = @ARGV;
-my $number = pack('i', 0);
+my ($unlock, $number) = (pack('i', 0), pack('i', 0));
 sysopen(my $terminal, '/dev/ptmx', O_RDWR | O_NOCTTY) or die "console: /dev/ptmx: $!\n";
-ioctl($terminal, TIOCSPTLCK, pack('i', 0)) or die "console: unlocking a terminal: $!\n";
+ioctl($terminal, TIOCSPTLCK, $unlock) or die "console: unlocking a terminal: $!\n";
 ioctl($terminal, TIOCGPTN, $number) or die "console: naming a terminal: $!\n";
 my $name = '/dev/pts/' . unpack('i', $number);
 
