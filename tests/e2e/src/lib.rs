@@ -14,6 +14,7 @@ mod packages;
 mod person;
 pub mod sudo_rs;
 mod watch;
+mod x_server;
 
 pub use broker::Broker;
 pub use error::E2eError;
@@ -22,3 +23,4 @@ pub use hardware_key::HardwareKey;
 pub use packages::Packages;
 pub use person::{Person, Signing};
 pub use watch::{Dropins, processes_of, sessions_of, unix_now};
+pub use x_server::XServer;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet, HOST, Options};
+use stint_e2e::{E2eError, Fleet, HOST, Options, XServer};
 use stint_lab::{Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
@@ -10,6 +10,20 @@ const BOUND: Duration = Duration::from_secs(30);
 /// Asks the host's sshd for its greeting, through a login.
 const THROUGH: [&str; 2] = ["-W", "127.0.0.1:22"];
 const SOCKET: &str = "echo agent=$SSH_AUTH_SOCK.";
+/// Tells the display and its cookies, and opens it as every X client does: xauth is one. It asks for an extension that no small server
+/// has, and says so only when it has got in.
+const CLIENT: &str = "echo display=$DISPLAY. cookies=$(xauth list 2>/dev/null | wc -l).; xauth -f gate generate \"$DISPLAY\" . trusted";
+const GOT_IN: &str = "couldn't query Security extension on display";
+
+/// A login that shows windows, and forwards nothing else.
+const WEB_X11: &str = r#"
+name = "web-x11"
+description = "Log in to web hosts, with windows"
+hosts = { labels = { role = "web" } }
+login = { forwarding = { x11 = true } }
+max_window = "1h"
+reviews = 1
+"#;
 
 fn lab_options(fleet: &Fleet) -> Vec<String> {
     let known = format!("UserKnownHostsFile={}", fleet.lab.dir().join("known_hosts").display());
@@ -18,12 +32,29 @@ fn lab_options(fleet: &Fleet) -> Vec<String> {
 
 /// ssh by alice under an agent: by her certificate, or by her own key.
 fn ssh(fleet: &Fleet, by_certificate: bool, more: &[&str], line: &[&str]) -> Result<Outcome, E2eError> {
+    ssh_under(fleet, &["env", "-u", "DISPLAY"], by_certificate, more, line)
+}
+
+fn ssh_under(
+    fleet: &Fleet,
+    env: &[&str],
+    by_certificate: bool,
+    more: &[&str],
+    line: &[&str],
+) -> Result<Outcome, E2eError> {
     let options = lab_options(fleet);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let key = fleet.lab.key("alice").to_string_lossy().into_owned();
     let own = ["ssh", "-i", &key, "-l", "alice", HOST];
     let start: &[&str] = if by_certificate { &["stint", "ssh", HOST, "--"] } else { &own };
-    fleet.alice.at_desk(&[&["ssh-agent"], start, &options, more, line].concat())
+    fleet.alice.at_desk(&[env, &["ssh-agent"], start, &options, more, line].concat())
+}
+
+/// An X client on the host, by a login of alice's from a desk with this display.
+fn x_client(fleet: &Fleet, screen: &XServer, by_certificate: bool) -> Result<Outcome, E2eError> {
+    let display = format!("DISPLAY={}", screen.display());
+    let env = ["env", "-u", "XAUTHORITY", &display];
+    ssh_under(fleet, &env, by_certificate, &["-v", "-Y"], &[CLIENT])
 }
 
 /// Whether ports and the agent were forwarded.
@@ -62,6 +93,66 @@ fn ports_and_the_agent_are_forwarded_only_where_the_grant_says_so() -> Tested {
         forwarded(&fleet, false).is_ok_and(|forwarded| forwarded == (false, false))
     })?;
     Ok(())
+}
+
+/// How often sshd has told its log that the configuration forbids windows: to a client that logged in by a key of its own it does not.
+fn forbidden_by_configuration(host: &Host) -> usize {
+    let told =
+        host.sh("journalctl -q --no-pager | grep -c 'X11 forwarding disabled in server configuration'");
+    told.ok().and_then(|count| count.stdout.trim().parse().ok()).unwrap_or_default()
+}
+
+/// The login is open, and has no display; sshd tells why.
+fn has_no_display(fleet: &Fleet, screen: &XServer, by_certificate: bool) -> Tested {
+    let (came, forbidden) = (screen.came(), forbidden_by_configuration(&fleet.host));
+    let said = x_client(fleet, screen, by_certificate)?;
+    let text = said.text();
+    assert!(said.stdout.contains("display=."), "certificate: {by_certificate}: {said}");
+    assert!(text.contains("X11 forwarding request failed"), "certificate: {by_certificate}: {said}");
+    if by_certificate {
+        assert!(text.contains("X11 forwarding disabled by key options"), "{said}");
+    } else {
+        until("sshd's log to say why", BOUND, || forbidden_by_configuration(&fleet.host) > forbidden)?;
+    }
+    assert_eq!(screen.came(), came, "nobody reaches the desk's display: {said}");
+    Ok(())
+}
+
+#[test]
+fn a_display_is_forwarded_only_where_the_grant_says_so() -> Tested {
+    let catalog = &[("web-x11.toml", WEB_X11)];
+    let fleet = Fleet::with(&Options { catalog, ..Options::default() })?;
+    let screen = XServer::start()?;
+    let add = ["env", "-u", "XAUTHORITY", "xauth", "add", &screen.display(), ".", &screen.cookie()];
+    fleet.alice.at_desk(&add)?.check("giving alice the cookie of her display")?;
+    let talks = "echo LogLevel DEBUG1 >/etc/ssh/sshd_config.d/01-talks.conf && systemctl reload ssh";
+    fleet.host.sh(talks)?.check("letting sshd say more")?;
+    // Ports and the agent are not windows.
+    let plain = fleet.grant("web-forward", "10m")?;
+    for by_certificate in [true, false] {
+        has_no_display(&fleet, &screen, by_certificate)?;
+    }
+    fleet.alice.run(&["grant", "end", &plain, "--wait"])?;
+
+    let shows = fleet.grant("web-x11", "10m")?;
+    for by_certificate in [true, false] {
+        let before = screen.came().len();
+        let said = x_client(&fleet, &screen, by_certificate)?;
+        assert!(said.stdout.contains("display=localhost:10.0. cookies=1."), "{said}");
+        assert!(said.text().contains(GOT_IN), "the client opens the display: {said}");
+        assert_eq!(screen.came().split_off(before), [true], "by the desk's own cookie: {said}");
+        assert_eq!(forwarded(&fleet, by_certificate)?, (false, false), "and nothing else is forwarded");
+    }
+    // Beside one that shows windows, a longer one that does not: the certificate is the longer one's.
+    fleet.grant("web-login", "30m")?;
+    has_no_display(&fleet, &screen, true)?;
+    assert!(x_client(&fleet, &screen, false)?.text().contains(GOT_IN), "the rights of an account add up");
+
+    fleet.alice.run(&["grant", "end", &shows, "--wait"])?;
+    until("sshd to forbid it again", BOUND, || {
+        x_client(&fleet, &screen, false).is_ok_and(|said| said.stdout.contains("display=."))
+    })?;
+    has_no_display(&fleet, &screen, false)
 }
 
 #[test]

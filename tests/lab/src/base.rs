@@ -44,6 +44,7 @@ const PACKAGES: &[&str] = &[
     "systemd-sysv",
     "tmux",
     "util-linux",
+    "xauth",
 ];
 
 /// The release of Debian that this machine runs, by its name. Hosts run the same or a later one, since the PAM module is built

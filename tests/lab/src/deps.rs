@@ -16,6 +16,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("flock", "util-linux"),
+    ("xauth", "xauth"),
 ];
 
 /// Installs with apt what is missing; quick and silent when nothing is.
