@@ -56,7 +56,8 @@ fn a_journal_verifies_from_the_host_s_own_key_and_a_changed_one_does_not() -> Te
 
 /// Another process than the killed one runs: its unit is `active` until PID 1 has seen the death.
 fn kill_warden_until_it_is_back(fleet: &Fleet) -> Tested {
-    let main_pid = "systemctl is-active stint-warden && systemctl show stint-warden --property=MainPID --value";
+    let main_pid =
+        "systemctl is-active stint-warden && systemctl show stint-warden --property=MainPID --value";
     let before = fleet.host.sh(main_pid)?.stdout;
     fleet.host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
     let back = || fleet.host.sh(main_pid).is_ok_and(|now| now.success() && now.stdout != before);
