@@ -16,6 +16,8 @@ use crate::warden::files::{self, FileError};
 
 /// The largest file of which a copy is kept.
 const MAX_COPY: usize = 4 * 1024 * 1024;
+/// The most bytes of all copies of one grant: a user's files may have many holes and few bytes, and the copies have none.
+const MAX_COPIES: u64 = 64 * 1024 * 1024;
 /// What makes a file run with its owner's or its group's rights.
 const SET_ID: u32 = 0o6000;
 
@@ -56,6 +58,8 @@ pub(crate) struct Undoing<'a> {
     tree: &'a Tree,
     copies: PathBuf,
     next: u32,
+    /// How many bytes the copies have.
+    kept: u64,
     /// One folder of each file system that was changed, to be made durable together.
     changed: BTreeMap<u64, File>,
 }
@@ -63,7 +67,10 @@ pub(crate) struct Undoing<'a> {
 impl<'a> Undoing<'a> {
     /// Copies go into a folder of the grant's own.
     pub(crate) fn new(tree: &'a Tree, copies: PathBuf) -> Self {
-        Self { tree, copies, next: 1, changed: BTreeMap::new() }
+        // A sweep that was killed has left some: none of them is replaced.
+        let before = std::fs::read_dir(&copies).into_iter().flatten().flatten();
+        let kept = before.filter_map(|entry| entry.metadata().ok()).map(|found| found.len()).sum();
+        Self { tree, copies, next: 1, kept, changed: BTreeMap::new() }
     }
 
     /// Undoes one finding; `None` if there is nothing to do.
@@ -163,18 +170,27 @@ impl<'a> Undoing<'a> {
 
     /// Keeps a copy of what is taken away, so that nothing is lost that somebody needs.
     fn keep(&mut self, folder: &Anchor, name: &Path, seen: &Meta) -> Result<String, UndoError> {
+        let none = |why: &str| Ok(format!(" (no copy is kept: {why})"));
         let bytes = match seen.form {
+            Form::File if self.kept.saturating_add(seen.size) > MAX_COPIES => {
+                return none("those of this grant have reached their 64 MiB");
+            }
             Form::File => match read_all(&folder.open(name, seen)?, MAX_COPY)? {
                 Some(bytes) => bytes,
-                None => return Ok(format!(" (no copy is kept: it has {} bytes)", seen.size)),
+                None => return none(&format!("it has {} bytes", seen.size)),
             },
             Form::Link => folder.target(name)?.to_string_lossy().into_owned().into_bytes(),
             _ => return Ok(String::new()),
         };
         files::ensure_dir(&self.copies, 0o700)?;
-        let path = self.copies.join(self.next.to_string());
+        let mut path = self.copies.join(self.next.to_string());
+        while std::fs::symlink_metadata(&path).is_ok() {
+            self.next += 1;
+            path = self.copies.join(self.next.to_string());
+        }
         files::replace_volatile(&path, &bytes, 0o600)?;
         self.next += 1;
+        self.kept += bytes.len() as u64;
         Ok(format!(", a copy is {}", path.display()))
     }
 }

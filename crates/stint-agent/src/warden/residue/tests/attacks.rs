@@ -124,6 +124,37 @@ fn a_tree_of_folders_without_end_is_said_to_be_one_and_the_rest_is_looked_at() {
 }
 
 #[test]
+fn files_full_of_holes_do_not_fill_the_disk_with_copies_and_go_all_the_same() {
+    let host = Host::new();
+    host.opens(login());
+    let folder = host.path("home/alice/.config/systemd/user");
+    fs::create_dir_all(&folder).unwrap();
+    for n in 0..40 {
+        let file = fs::File::create(folder.join(format!("{n}.service"))).unwrap();
+        file.set_len(4 * 1024 * 1024).unwrap();
+    }
+    let outcome = host.ends();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    let copies = host.store().copies(&GrantId::new(GRANT).unwrap());
+    let kept: u64 = fs::read_dir(copies).unwrap().map(|copy| copy.unwrap().metadata().unwrap().len()).sum();
+    assert!(kept <= 64 * 1024 * 1024, "{kept} bytes");
+    assert!(says(&outcome.removed, &["taken away", "no copy is kept", "64 MiB"]), "{outcome:?}");
+}
+
+#[test]
+fn a_sweep_that_is_begun_anew_keeps_the_copies_of_the_one_before() {
+    let host = Host::new();
+    host.opens(login());
+    host.write("home/alice/.bashrc", "one\n");
+    host.ends();
+    host.write("home/alice/.profile", "two\n");
+    host.ends();
+    let mut copies = host.copies();
+    copies.sort();
+    assert_eq!(copies, ["one\n", "two\n"]);
+}
+
+#[test]
 fn a_hard_link_to_another_s_file_loses_its_name_and_not_its_content() {
     let host = Host::new();
     host.write("etc/shadow-", "secret\n");
