@@ -1,5 +1,23 @@
 //! How much of one kind may be recorded: nonsense without end must not fill the disk.
 
+use super::decisions::Denials;
+
+/// How much may be recorded of what others can make without end. Each for itself: what one makes uses up nothing of what is told of
+/// another, and no user silences what is told of a courier.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// Refused news: a courier can bring ever new nonsense.
+    pub(super) refusals: Allowance,
+    /// Refused news that is an alarm.
+    pub(super) alarms: Allowance,
+    /// Users who say that they are sudo.
+    pub(super) strangers: Allowance,
+    /// Codes that come while somebody has to wait.
+    pub(super) waits: Allowance,
+    /// Denials.
+    pub(super) denials: Denials,
+}
+
 /// How many records of one kind may be made in an hour of the boot clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Allowance {

@@ -100,7 +100,7 @@ impl Warden {
     ) -> String {
         tracing::warn!(user, code, "break-glass code refused: {refusal}");
         // Attempts are few by their waits; those that come while somebody waits must not fill the disk.
-        if !matches!(refusal, CodeRefusal::Wait(_)) || self.waits.take(time::boottime_ms()) {
+        if !matches!(refusal, CodeRefusal::Wait(_)) || self.room.waits.take(time::boottime_ms()) {
             self.journal.record(Event::CodeRefused {
                 grant: grant.map(ToString::to_string),
                 user: user.to_owned(),

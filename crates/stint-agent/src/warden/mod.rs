@@ -17,6 +17,7 @@ mod changes;
 mod clients;
 mod codes;
 pub(crate) mod config;
+mod decisions;
 mod event_loop;
 pub(crate) mod files;
 mod follow;

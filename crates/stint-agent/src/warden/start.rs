@@ -9,7 +9,7 @@ use stint_log::record::Event;
 use stint_sudolog::sudo_rs::Pieces;
 
 use super::accounts::Steward;
-use super::allowance::Allowance;
+use super::allowance::Room;
 use super::config;
 use super::event_loop;
 use super::keeper::Keeper;
@@ -22,6 +22,8 @@ use super::ssh::Sshd;
 use super::store::{Store, StoreError};
 use super::sudo_log;
 use super::sudoers::Refusals;
+use super::systemd::Bus;
+use super::tampering;
 use super::time;
 use super::trust::{self, Trust, TrustError};
 use super::warden::{Faults, Warden, wall_offset};
@@ -51,6 +53,19 @@ pub(crate) enum WardenError {
     System(#[from] std::io::Error),
 }
 
+impl WardenError {
+    /// Whether somebody holds a file of ours by a flag or a mount: once it is free, the next start goes well.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Trust(TrustError::File(file))
+            | Self::Key(KeyFileError::File(file))
+            | Self::Store(StoreError::File(file))
+            | Self::Journal(JournalError::File(file)) => file.is_held(),
+            _ => false,
+        }
+    }
+}
+
 /// Runs the warden on this host until it is asked to stop.
 pub(crate) fn run() -> ExitCode {
     match run_at(Paths::system()) {
@@ -66,7 +81,13 @@ pub(crate) fn run() -> ExitCode {
 fn run_at(paths: Paths) -> Result<(), WardenError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut warden = start(paths, trust::machine()).await?;
+        let started = start(paths, trust::machine()).await;
+        if started.as_ref().is_err_and(WardenError::is_held)
+            && let Err(error) = Bus::default().start_unit(tampering::FREE).await
+        {
+            tracing::error!(%error, "what holds stint's own files was not taken off");
+        }
+        let mut warden = started?;
         let sockets = sockets::open(&warden.paths)?;
         Ok(event_loop::run(&mut warden, sockets).await?)
     })
@@ -112,10 +133,7 @@ pub(super) async fn start(
         owes_acknowledgement: false,
         unjudged_mark: None,
         last_refusal: None,
-        refusals: Allowance::default(),
-        alarms: Allowance::default(),
-        strangers: Allowance::default(),
-        waits: Allowance::default(),
+        room: Room::default(),
         observed: std::collections::BTreeSet::new(),
         outgoing,
         missed: sudo_log::Missed::default(),
@@ -159,5 +177,23 @@ fn other_machine(trust: &Trust, machine: Result<Sha256Hex, TrustError>) -> Optio
                 .to_owned(),
         ),
         Err(error) => Some(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::warden::files::FileError;
+
+    #[test]
+    fn a_file_that_somebody_holds_is_told_from_one_that_is_damaged() {
+        let file =
+            |errno| FileError::new("remove", Path::new("gen-1"), std::io::Error::from_raw_os_error(errno));
+        assert!(WardenError::Store(StoreError::File(file(libc::EPERM))).is_held());
+        assert!(WardenError::Journal(JournalError::File(file(libc::EBUSY))).is_held());
+        assert!(!WardenError::Store(StoreError::File(file(libc::EIO))).is_held());
+        assert!(!WardenError::Clock.is_held());
     }
 }

@@ -17,7 +17,7 @@ use crate::commands::arm::pam::{self, CommonFiles, Wiring};
 use crate::journal::Recorder;
 
 /// The unit that takes flags and mounts off our files.
-const FREE: &str = "stint-free.service";
+pub(super) const FREE: &str = "stint-free.service";
 /// So many of the files that were freed are named.
 const MAX_FREED_TOLD: usize = 20;
 /// So many characters of each line.

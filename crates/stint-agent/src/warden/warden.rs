@@ -10,14 +10,14 @@ use stint_grant::host_config::HostConfig;
 use stint_grant::ids::GrantId;
 use stint_grant::mark;
 use stint_grant::record::RecordLevel;
-use stint_grant::register::{DecisionNote, Register, RegisterAnswer, SessionKind};
+use stint_grant::register::{Register, RegisterAnswer, SessionKind};
 use stint_grant::time::{ClockReading, Seconds};
-use stint_log::record::{Event, Mode, Verdict};
+use stint_log::record::{Event, Mode};
 use stint_sudolog::sudo_rs::Pieces;
 use tokio::sync::mpsc;
 
 use super::accounts::Steward;
-use super::allowance::Allowance;
+use super::allowance::Room;
 use super::config;
 use super::gate::Look;
 use super::intake::IntakeError;
@@ -38,8 +38,6 @@ use crate::wire::{ToCourier, ToWarden};
 
 /// So long it is tried to remove a drop-in before a bundle is acknowledged all the same.
 const STANDS_AFTER_MS: u64 = 5_000;
-/// The module's word for a denial that is the gate's fault.
-const GATE_CODE: &str = "gate";
 
 /// The warden.
 pub(super) struct Warden {
@@ -63,14 +61,8 @@ pub(super) struct Warden {
     pub(super) unjudged_mark: Option<UnjudgedMark>,
     /// The last refusal of an update or a pulse, so that the same one is recorded once.
     pub(super) last_refusal: Option<String>,
-    /// How many more refusals may be recorded: a courier that brings ever new nonsense must not fill the disk.
-    pub(super) refusals: Allowance,
-    /// The same of those that are alarms: nonsense does not use them up.
-    pub(super) alarms: Allowance,
-    /// The same of users who say that they are sudo, and of codes that come while somebody has to wait: each for itself, so that no user
-    /// silences what is told of a courier.
-    pub(super) strangers: Allowance,
-    pub(super) waits: Allowance,
+    /// How much more of what others can make without end may be recorded.
+    pub(super) room: Room,
     /// The grants whose drop-ins were left out in observe mode, so that each is recorded once.
     pub(super) observed: BTreeSet<GrantId>,
     /// Recordings on their way to the broker.
@@ -223,7 +215,7 @@ impl Warden {
                 let why = error.to_string();
                 tracing::warn!("the journal's mark is refused: {why}");
                 self.unjudged_mark = Some(UnjudgedMark { envelope, root: Some(root.version) });
-                if self.journal.stopped() == Some(&why) || self.refusals.take(time::boottime_ms()) {
+                if self.journal.stopped() == Some(&why) || self.room.refusals.take(time::boottime_ms()) {
                     self.journal.refuse_mark(why);
                 }
             }
@@ -241,7 +233,7 @@ impl Warden {
     fn refuse(&mut self, what: &str, error: &IntakeError) {
         let detail = error.to_string();
         tracing::warn!(what, cause = error.code(), "refused: {detail}");
-        let room = if error.is_alarm() { &mut self.alarms } else { &mut self.refusals };
+        let room = if error.is_alarm() { &mut self.room.alarms } else { &mut self.room.refusals };
         if self.last_refusal.as_ref() == Some(&detail) || !room.take(time::boottime_ms()) {
             return;
         }
@@ -346,26 +338,6 @@ impl Warden {
             }
         }
         answer
-    }
-
-    /// A decision that the module made. One that the gate itself is to blame for is the sign to look at the gate.
-    pub(super) async fn note_decision(&mut self, note: DecisionNote) {
-        if note.code == GATE_CODE {
-            self.look_at_gate(Look::Whole).await;
-        }
-        self.read_clocks();
-        let verdict = match (note.allowed, note.enforced) {
-            (true, _) => Verdict::Allow,
-            (false, true) => Verdict::Deny,
-            (false, false) => Verdict::WouldDeny,
-        };
-        self.journal.record(Event::Decision {
-            service: clip(note.service),
-            user: clip(note.user),
-            grant: note.grants.first().map(ToString::to_string),
-            verdict,
-            cause: clip(note.code),
-        });
     }
 
     /// Mends a gate that somebody damaged: while it is, nobody managed gets in.

@@ -68,7 +68,7 @@ impl Warden {
     /// Somebody else than sudo came to tell of commands.
     pub(in crate::warden) fn note_stranger(&mut self, detail: String) {
         self.read_clocks();
-        if self.strangers.take(time::boottime_ms()) {
+        if self.room.strangers.take(time::boottime_ms()) {
             self.journal.record(Event::Alarm { what: "sudo-log-stranger".to_owned(), detail });
         }
     }

@@ -200,7 +200,7 @@ impl Warden {
         if entry.uid == Some(0) || sudo_rs::read(message) == Line::Other {
             return;
         }
-        if self.strangers.take(time::boottime_ms()) {
+        if self.room.strangers.take(time::boottime_ms()) {
             let exe: String = entry.exe.as_deref().unwrap_or_default().chars().take(200).collect();
             let uid = entry.uid.map_or("another user".to_owned(), |uid| format!("uid {uid}"));
             let detail = format!("{uid} (pid {}) wrote a line like sudo's with {exe:?}; dropped", entry.pid);
