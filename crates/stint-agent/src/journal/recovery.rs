@@ -126,10 +126,15 @@ fn read_all(dir: &Path, host: &str) -> Result<Found, JournalError> {
     for (index, id) in ids.iter().enumerate() {
         let rest = &ids[index..];
         let before = found.last.as_ref().map(|(_, read)| &read.end);
-        let read = match segment::read(dir, id)? {
-            Ok(read) if follows(before, &read.start, host) => read,
-            Ok(_) => return Ok(put_all_aside(dir, rest, found, "it does not follow the one before it")?),
-            Err(why) => return Ok(put_all_aside(dir, rest, found, &why)?),
+        let read = match segment::read(dir, id) {
+            Ok(Ok(read)) if follows(before, &read.start, host) => read,
+            Ok(Ok(_)) => return Ok(put_all_aside(dir, rest, found, "it does not follow the one before it")?),
+            Ok(Err(why)) => return Ok(put_all_aside(dir, rest, found, &why)?),
+            // A bad block in an old record must not keep the warden from starting.
+            Err(error) if error.is_damage() => {
+                return Ok(put_all_aside(dir, rest, found, &error.to_string())?);
+            }
+            Err(error) => return Err(error.into()),
         };
         match &read.rest {
             Rest::Nothing => {}

@@ -201,6 +201,24 @@ fn damage_in_the_middle_is_put_aside_and_a_new_epoch_tells_of_the_gap() {
 }
 
 #[test]
+fn a_segment_that_cannot_be_read_at_all_is_put_aside_and_the_journal_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, mut broker) = (open(&dir), Broker::default());
+    write(&mut journal, 0..9);
+    broker.drain(&mut journal);
+    drop(journal);
+    let path = segments(&dir).pop().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    // As a bad block, to the reader: it opens, and gives nothing.
+    std::fs::create_dir(&path).unwrap();
+    let mut journal = open(&dir);
+    write(&mut journal, 0..1);
+    broker.drain(&mut journal);
+    assert_eq!(broker.kinds()[9], "gap");
+    assert_eq!(journal.status().epoch, 1);
+}
+
+#[test]
 fn a_gap_that_was_found_is_recorded_though_the_host_stops_before_that() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = open(&dir);

@@ -31,6 +31,13 @@ impl FileError {
     pub(crate) fn is_missing(&self) -> bool {
         self.cause.kind() == io::ErrorKind::NotFound
     }
+    /// Whether the file itself is the matter, and not the moment: the disk cannot read it, it is something else than a file, or absurd.
+    pub(crate) fn is_damage(&self) -> bool {
+        self.cause
+            .raw_os_error()
+            .is_none_or(|e| matches!(e, libc::EIO | libc::EUCLEAN | libc::ELOOP | libc::EISDIR))
+            && !self.is_missing()
+    }
     /// Whether something holds the file that root put there: a flag by which not even root may change it, or a mount on it.
     pub(crate) fn is_held(&self) -> bool {
         matches!(self.cause.raw_os_error(), Some(libc::EPERM | libc::EBUSY | libc::EROFS))
@@ -50,7 +57,7 @@ pub(crate) fn replace_volatile(path: &Path, bytes: &[u8], mode: u32) -> Result<(
 
 fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), FileError> {
     let temporary = temporary_name(path);
-    let mut file = create(&temporary, mode)?;
+    let mut file = create_anew(&temporary, mode)?;
     file.write_all(bytes).map_err(FileError::at("write", &temporary))?;
     if sync {
         file.sync_all().map_err(FileError::at("sync", &temporary))?;
@@ -59,13 +66,28 @@ fn replace_unsynced(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<
     fs::rename(&temporary, path).map_err(FileError::at("rename into place", path))
 }
 
-/// Creates a file with exactly this mode, or empties the one that is there. Never follows a symlink.
-pub(crate) fn create(path: &Path, mode: u32) -> Result<File, FileError> {
+/// Creates a file with exactly this mode. Whatever stands there goes first: a pipe would be waited for without end, a file may have other
+/// names, and a folder would be in the way for ever.
+pub(crate) fn create_anew(path: &Path, mode: u32) -> Result<File, FileError> {
     failpoint(path)?;
-    let file = OpenOptions::new()
+    let is_folder = || fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(_) if is_folder() => fs::remove_dir_all(path).map_err(FileError::at("remove", path))?,
+        Err(cause) => return Err(FileError::new("remove", path, cause)),
+    }
+    open_new(path, mode, OpenOptions::new().create_new(true))
+}
+
+/// Opens a file for its lock, with exactly this mode; makes it if it is not there. Never follows a symlink.
+pub(crate) fn create(path: &Path, mode: u32) -> Result<File, FileError> {
+    open_new(path, mode, OpenOptions::new().create(true).truncate(true))
+}
+
+fn open_new(path: &Path, mode: u32, how: &mut OpenOptions) -> Result<File, FileError> {
+    let file = how
         .write(true)
-        .create(true)
-        .truncate(true)
         .mode(mode)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path)
@@ -197,6 +219,31 @@ mod tests {
         }
         replace(&path, b"new", 0o600).unwrap();
         assert_eq!(read(&path, 100).unwrap().unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_stands_where_a_file_is_written_first_is_neither_waited_for_nor_written_to_nor_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, temporary) = (dir.path().join("state"), dir.path().join(".state.tmp"));
+        let written = |text: &'static [u8]| {
+            let (to, done) = std::sync::mpsc::channel();
+            let path = path.clone();
+            std::thread::spawn(move || to.send(replace(&path, text, 0o600).map_err(|e| e.to_string())));
+            done.recv_timeout(std::time::Duration::from_secs(20)).expect("it is not waited for").unwrap();
+            assert_eq!(read(&dir.path().join("state"), 100).unwrap().unwrap(), text);
+        };
+        nix::unistd::mkfifo(&temporary, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        written(b"one");
+        let other = dir.path().join("other");
+        fs::write(&other, "another's").unwrap();
+        fs::hard_link(&other, &temporary).unwrap();
+        written(b"two");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "another's");
+        std::os::unix::fs::symlink(&other, &temporary).unwrap();
+        written(b"three");
+        assert_eq!(fs::read_to_string(&other).unwrap(), "another's");
+        fs::create_dir_all(temporary.join("deep")).unwrap();
+        written(b"four");
     }
 
     #[test]

@@ -237,7 +237,7 @@ enum Sync {
 }
 
 fn write_file(path: &Path, bytes: &[u8], sync: Sync) -> Result<(), FileError> {
-    let mut file = files::create(path, 0o644)?;
+    let mut file = files::create_anew(path, 0o644)?;
     file.write_all(bytes).map_err(FileError::at("write", path))?;
     if sync == Sync::Each {
         file.sync_all().map_err(FileError::at("sync", path))?;

@@ -233,8 +233,7 @@ fn write(folder: &Path, drop_in: &DropIn<'_>, text: &str, tools: &Tools) -> Resu
 
 fn put(path: &Path, text: &str) -> Result<(), FileError> {
     // One that a crash left has mode 0440 and may be anybody's: never written through.
-    files::remove(path)?;
-    let mut file = files::create(path, 0o440)?;
+    let mut file = files::create_anew(path, 0o440)?;
     file.write_all(text.as_bytes()).map_err(FileError::at("write", path))?;
     file.sync_all().map_err(FileError::at("sync", path))
 }
