@@ -10,8 +10,9 @@ use crate::screen::Screen;
 
 /// Longer pauses are cut to this: nobody waits through somebody's lunch.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// Colours off, the first screen, the cursor seen: whatever a recording left behind on a terminal.
-pub const RESTORE: &[u8] = b"\x1b[0m\x1b[?1049l\x1b[?25h\x1b(B\r\n";
+/// Colours off, the first screen and all of it, lines that wrap, no insertion, the cursor seen, the keypad as usual: whatever a recording
+/// left behind on a terminal. The cursor stays where it is, though to set all of the screen would move it.
+pub const RESTORE: &[u8] = b"\x1b[0m\x1b[?1049l\x1b7\x1b[r\x1b8\x1b[4l\x1b[?7h\x1b[?25h\x1b>\x1b(B\r\n";
 /// What to say after a recording that is not whole.
 pub const NOT_WHOLE: &str = "this recording does not go to the command's end: it printed more than may be recorded, or what records was \
                              stopped before";

@@ -32,6 +32,8 @@ enum State {
 
 /// The longest sequence that is held.
 const MAX_SEQUENCE: usize = 64;
+/// The most digits of a number in one.
+const MAX_DIGITS: usize = 4;
 const ESC: u8 = 0x1b;
 /// Ends of control sequences that move, erase, scroll and colour, and nothing more.
 const HARMLESS: &[u8] = b"@ABCDEFGHIJKLMPSTXZ`abdefmrsu";
@@ -167,12 +169,17 @@ impl Screen {
     }
 }
 
-/// Whether a control sequence, without ESC [, only draws.
+/// Whether a control sequence, without ESC [, only draws, and no more than a screen holds: told to repeat, insert or scroll a thousand
+/// million times, some terminals do.
 fn is_harmless(sequence: &[u8]) -> bool {
     let Some((last, parameters)) = sequence.split_last() else { return false };
+    let mut numbers = parameters.split(|b| b";:".contains(b));
     match last {
         b'h' | b'l' => MODES.contains(&parameters),
-        last => HARMLESS.contains(last) && parameters.iter().all(|b| b.is_ascii_digit() || b";:".contains(b)),
+        last => {
+            HARMLESS.contains(last)
+                && numbers.all(|number| number.len() <= MAX_DIGITS && number.iter().all(u8::is_ascii_digit))
+        }
     }
 }
 
@@ -195,6 +202,7 @@ mod tests {
             "\x1b[?1049h\x1b[10;20H",
             "\x1b(0lqk\x1b(B",
             "\x1b7\x1b8",
+            "-\x1b[79b\x1b[9999;1H\x1b[38:2:1:2:3m",
             "Grüße, 世界 🙂",
         ] {
             assert_eq!(passed(same.as_bytes()), same);
@@ -212,6 +220,7 @@ mod tests {
             ("\x1b[5i printed\x1b[4i", " printed"),
             ("\x1b[?1000h\x1b[?2004h\x1b[?1004hok", "ok"),
             ("\x1b[!pok\x1bc\x1bZ", "ok"),
+            ("x\x1b[999999999b\x1b[2147483647Lok", "xok"),
             ("\x05\x0e\x0fok\x7f", "ok"),
             ("\u{9b}6n\u{9d}0;title\u{9c}", "6n0;title"),
             ("\x1b%Gok\x1b#8", "ok"),
