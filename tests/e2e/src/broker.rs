@@ -4,9 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use stint_lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, Outcome, until};
+use stint_lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, Outcome, PATIENCE, until};
 
 use crate::error::E2eError;
 use crate::fleet::broker_url;
@@ -14,7 +13,6 @@ use crate::packages::Packages;
 use crate::person::{Person, Signing, text};
 
 const PORT: u16 = 7443;
-const BOUND: Duration = Duration::from_secs(30);
 /// The first administrator.
 pub(crate) const ADMIN: &str = "admin";
 const PASSPHRASE: &str = "offline keys of the lab";
@@ -139,7 +137,7 @@ impl Broker {
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         *self.lock() = Some(command.spawn().map_err(E2eError::file(&self.program))?);
         let knock = format!("exec 3<>/dev/tcp/{CONTROL_ADDRESS}/{PORT}");
-        let answered = until("the broker to answer", BOUND, || {
+        let answered = until("the broker to answer", PATIENCE, || {
             self.lab.control(&["bash", "-c", &knock]).is_ok_and(|outcome| outcome.success())
         });
         Ok(answered.inspect_err(|_| eprintln!("{}", self.log()))?)

@@ -22,5 +22,7 @@ pub use fleet::{Fleet, HOST, Options};
 pub use hardware_key::HardwareKey;
 pub use packages::Packages;
 pub use person::{Person, Signing};
-pub use watch::{Dropins, processes_of, sessions_of, unix_now};
+pub use watch::{
+    Dropins, first_login, kill_warden, processes_of, sessions_of, unix_now, wait_for_denial, wait_for_end,
+};
 pub use x_server::XServer;

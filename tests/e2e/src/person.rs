@@ -160,7 +160,7 @@ impl Person {
 
     /// Starts the window of an approved grant, and waits until the host has it.
     pub fn activate(&self, id: &str) -> Result<Outcome, E2eError> {
-        self.run(&["grant", "activate", id, "--wait"])
+        self.run(&["grant", "activate", id, "--wait", "--timeout=3m"])
     }
 
     /// The six digits of now, as the person's device shows them.

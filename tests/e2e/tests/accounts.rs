@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet, HOST, Options, unix_now};
+use stint_e2e::{E2eError, Fleet, HOST, Options, wait_for_end};
 use stint_lab::{Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_mins(1);
+const BOUND: Duration = stint_lab::PATIENCE;
 const NAME: &str = "alice-tmp";
 
 const HOST_TOML: &str = "
 [managed]
 break_glass_uid = 1900
+[limits]
+register_timeout_ms = 5000
 [ceiling.accounts]
 allowed = true
 ";
@@ -73,7 +75,7 @@ fn wait_until_gone(host: &Host, name: &str, uid: u32) -> Tested {
 fn an_account_lets_in_by_its_key_in_the_window_and_nothing_of_it_is_left_after_it() -> Tested {
     let fleet = fleet()?;
     let host = &fleet.host;
-    let id = grant(&fleet, "web-guest", "25s")?;
+    let id = grant(&fleet, "web-guest", &fleet.window(25))?;
     let said = ssh(&fleet, NAME, "id -nG; pwd; stat -c %a ~")?;
     assert!(said.stdout.contains("adm") && said.stdout.contains("/home/alice-tmp\n700\n"), "{said}");
     assert_eq!(host.ssh("alice", "true")?.status, 255, "the grant is for the new account alone");
@@ -91,7 +93,7 @@ fn an_account_lets_in_by_its_key_in_the_window_and_nothing_of_it_is_left_after_i
     )?;
     assert!(left(host, NAME, number)?.contains("/proc/"));
     let end = fleet.end_of(&id)?;
-    until("the window to be over", BOUND, || unix_now() > end)?;
+    wait_for_end(end)?;
     wait_until_gone(host, NAME, number)?;
     assert!(host.sh("test -s /etc/passwd && test -d /etc/ssh")?.success(), "the way out was followed");
 
@@ -109,7 +111,7 @@ fn an_archived_home_is_root_s_alone_and_a_revocation_ends_the_account_at_once() 
     let id = grant(&fleet, "web-guest-archive", "10m")?;
     assert!(ssh(&fleet, "alice-arc", "echo work > ~/notes; ln -s /etc/shadow ~/s")?.success());
     let number = uid(host, "alice-arc")?;
-    fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough", "--wait"])?;
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough", "--wait", "--timeout=3m"])?;
     wait_until_gone(host, "alice-arc", number)?;
     let archive = format!("/var/lib/stint/archive/alice-arc-{id}.tar");
     let said =
@@ -127,7 +129,7 @@ fn an_account_that_stood_before_is_not_touched_and_its_grant_is_refused() -> Tes
     host.sh("useradd -m -u 1234 alice-tmp && echo mine > /home/alice-tmp/notes")?.check("an account")?;
     let before = host.sh("grep alice-tmp /etc/passwd /etc/shadow /etc/group")?.stdout;
     let id = approved(&fleet, "web-guest", "5m")?;
-    let activated = fleet.alice.stint(&["grant", "activate", &id, "--wait"])?;
+    let activated = fleet.alice.stint(&["grant", "activate", &id, "--wait", "--timeout=3m"])?;
     assert!(activated.text().contains("not ours"), "{activated}");
     assert_eq!(ssh(&fleet, NAME, "true")?.status, 255);
     fleet.carol.stint(&["grant", "revoke", &id, "--reason", "enough"])?;
@@ -140,7 +142,7 @@ fn an_account_that_stood_before_is_not_touched_and_its_grant_is_refused() -> Tes
 fn a_host_that_allows_no_accounts_makes_none() -> Tested {
     let fleet = Fleet::new()?;
     let id = approved(&fleet, "web-guest", "5m")?;
-    let activated = fleet.alice.stint(&["grant", "activate", &id, "--wait"])?;
+    let activated = fleet.alice.stint(&["grant", "activate", &id, "--wait", "--timeout=3m"])?;
     assert!(activated.text().contains("allows no accounts"), "{activated}");
     assert!(!fleet.host.sh("grep alice-tmp /etc/passwd")?.success());
     Ok(())
@@ -150,12 +152,11 @@ fn a_host_that_allows_no_accounts_makes_none() -> Tested {
 fn after_a_power_cut_in_the_window_the_account_is_gone_without_the_broker() -> Tested {
     let fleet = fleet()?;
     let host = &fleet.host;
-    let id = grant(&fleet, "web-guest", "12s")?;
+    let id = grant(&fleet, "web-guest", &fleet.window(12))?;
     let number = uid(host, NAME)?;
-    host.sh("loginctl enable-linger alice-tmp")?;
+    host.sh("loginctl enable-linger alice-tmp")?.check("lingering")?;
     host.power_cut()?;
-    let end = fleet.end_of(&id)?;
-    until("the window to be over", BOUND, || unix_now() > end)?;
+    wait_for_end(fleet.end_of(&id)?)?;
     host.cut_network()?;
     host.start()?;
     wait_until_gone(host, NAME, number)?;

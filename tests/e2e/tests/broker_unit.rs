@@ -7,7 +7,7 @@ use stint_e2e::{E2eError, Packages, Person, Signing};
 use stint_lab::{Host, Lab, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(40);
+const BOUND: Duration = stint_lab::PATIENCE;
 const NAME: &str = "broker-01";
 const DATA: &str = "/var/lib/stint-broker";
 

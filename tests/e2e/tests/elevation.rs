@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet};
+use stint_e2e::{E2eError, Fleet, kill_warden};
 use stint_lab::{Host, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
+/// Shorter than the time after which the warden would look by itself.
+const AT_ONCE: Duration = Duration::from_secs(45);
 
 /// The cgroups of the processes with exactly this command line.
 fn cgroups_of(host: &Host, command: &str) -> Result<String, E2eError> {
@@ -22,7 +24,7 @@ fn runs(host: &Host, command: &str) -> bool {
 fn dies_with_the_window(start: &str, command: &str) -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    fleet.grant("web-root", "20s")?;
+    fleet.grant("web-root", &fleet.window(20))?;
     let mut session = host.ssh_session("alice")?;
     session.wait_for("stint: access until", BOUND)?;
     session.type_line(start)?;
@@ -33,7 +35,7 @@ fn dies_with_the_window(start: &str, command: &str) -> Tested {
         cgroups.lines().all(|path| path.contains("/stint.slice/")),
         "not in scopes of their own: {cgroups}"
     );
-    until("the command to be dead", Duration::from_secs(40), || !runs(host, command))?;
+    until("the command to be dead", BOUND, || !runs(host, command))?;
     session.wait_closed(BOUND)?;
     Ok(())
 }
@@ -52,13 +54,13 @@ fn a_root_shell_by_sudo_i_dies_with_the_window() -> Tested {
 fn what_sudo_su_to_somebody_else_started_dies_with_the_window() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    fleet.grant("web-root", "20s")?;
+    fleet.grant("web-root", &fleet.window(20))?;
     let mut session = host.ssh_session("alice")?;
     session.wait_for("stint: access until", BOUND)?;
     session.type_line("sudo -n su - bob -c 'setsid sleep 613'")?;
     until("the command to run", BOUND, || runs(host, "sleep 613"))
         .inspect_err(|_| println!("{}", session.heard()))?;
-    until("the command to be dead", Duration::from_secs(40), || !runs(host, "sleep 613"))?;
+    until("the command to be dead", BOUND, || !runs(host, "sleep 613"))?;
     Ok(())
 }
 
@@ -79,7 +81,7 @@ fn what_root_moved_into_the_login_s_scope_dies_with_the_elevation_s_grant_and_th
     let cgroups = cgroups_of(host, "sleep 614")?;
     assert!(cgroups.contains("/session-"), "not in the login's scope: {cgroups}");
 
-    fleet.carol.run(&["grant", "revoke", &root, "--reason", "done", "--wait"])?;
+    fleet.carol.run(&["grant", "revoke", &root, "--reason", "done", "--wait", "--timeout=3m"])?;
     until("what root left there to be dead", BOUND, || !runs(host, "sleep 614"))?;
     assert!(runs(host, "sleep 615"), "the login's own process was ended as well");
     session.type_line("echo still''here")?;
@@ -93,8 +95,7 @@ fn the_end_of_a_sudo_and_of_a_login_are_on_record_when_they_happen() -> Tested {
     let host = &fleet.host;
     fleet.grant("nginx-restart", "10m")?;
     assert!(host.ssh("alice", "sudo -n systemctl restart nginx.service")?.success());
-    // Shorter than the time after which the warden would look by itself.
-    until("both to be closed on record", BOUND, || {
+    until("both to be closed on record", AT_ONCE, || {
         let told = fleet.carol.stint(&["audit", "ls", "--host", stint_e2e::HOST]);
         told.is_ok_and(|told| {
             let closed = |scope: &str| told.stdout.lines().any(|l| l.contains("closed") && l.contains(scope));
@@ -123,18 +124,13 @@ fn elevations_share_a_scope_that_outlives_the_warden_and_goes_with_the_grant() -
     let limit = host.sh(&format!("systemctl show {unit} --property=RuntimeMaxUSec --value"))?;
     assert!(limit.stdout.contains("min"), "PID 1 has no limit for it: {}", limit.stdout);
 
-    let before = host.sh("systemctl show stint-warden --property=MainPID --value")?.stdout;
-    host.sh("systemctl kill --signal=KILL stint-warden")?.check("killing the warden")?;
-    until("another warden", BOUND, || {
-        host.sh("systemctl is-active stint-warden && systemctl show stint-warden --property=MainPID --value")
-            .is_ok_and(|said| said.success() && !said.stdout.contains(before.trim()))
-    })?;
+    kill_warden(host)?;
     session.type_line("sudo -n sleep 618 &")?;
     until("a third to run", BOUND, || runs(host, "sleep 618"))?;
     assert_eq!(scope(&cgroups_of(host, "sleep 618")?), Some(unit.clone()));
     assert!(runs(host, "sleep 616"), "the warden's death is not the elevation's");
 
-    fleet.carol.run(&["grant", "revoke", &id, "--reason", "done", "--wait"])?;
+    fleet.carol.run(&["grant", "revoke", &id, "--reason", "done", "--wait", "--timeout=3m"])?;
     until("all of it to be gone", BOUND, || {
         let left = "pgrep -xf 'sleep 61[678]' || pgrep -xf '.*stintd keep' || test -e /sys/fs/cgroup/stint.slice/*.scope";
         host.sh(left).is_ok_and(|said| !said.success())

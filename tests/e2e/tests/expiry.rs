@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use stint_e2e::{Dropins, E2eError, Fleet, processes_of, unix_now};
+use stint_e2e::{
+    Dropins, E2eError, Fleet, kill_warden, processes_of, unix_now, wait_for_denial, wait_for_end,
+};
 use stint_lab::{Host, Session, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 /// A shell with a process that ignores TERM and HUP.
 fn stubborn_session(host: &Host) -> Result<Session, E2eError> {
@@ -20,7 +22,7 @@ fn stubborn_session(host: &Host) -> Result<Session, E2eError> {
 }
 
 fn wait_until_dead(host: &Host) -> Tested {
-    until("alice's processes to be gone", Duration::from_secs(40), || {
+    until("alice's processes to be gone", BOUND, || {
         processes_of(host, "alice").is_ok_and(|list| list.is_empty())
     })?;
     Ok(())
@@ -40,17 +42,18 @@ fn keep_warden_down(host: &Host) -> Tested {
 fn with_the_warden_killed_pid_1_ends_the_session_and_sudo_refuses_by_itself() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    let id = fleet.grant("nginx-restart", "20s")?;
+    let id = fleet.grant("nginx-restart", &fleet.window(20))?;
     let end = fleet.end_of(&id)?;
     let mut session = stubborn_session(host)?;
     keep_warden_down(host)?;
 
-    session.wait_closed(Duration::from_secs(40))?;
+    session.wait_closed(BOUND)?;
     wait_until_dead(host)?;
     let late = unix_now() - end;
     assert!(late > -2.0, "ended {late} s early");
 
     // The drop-in still stands, since nobody is there to remove it. Its NOTAFTER ends it, and PAM denies too.
+    wait_for_end(end)?;
     assert_eq!(Dropins::on(host)?.0.len(), 1);
     let by_rule = host.sh("sed -i /pam_stint/d /etc/pam.d/common-account /etc/pam.d/common-session-noninteractive && runuser -u alice -- sudo -n systemctl restart nginx.service")?;
     assert_ne!(by_rule.status, 0, "sudo ran it after NOTAFTER: {by_rule}");
@@ -61,10 +64,10 @@ fn with_the_warden_killed_pid_1_ends_the_session_and_sudo_refuses_by_itself() ->
 fn a_killed_warden_comes_back_and_ends_what_is_due_without_a_leftover() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    fleet.grant("nginx-restart", "20s")?;
+    fleet.grant("nginx-restart", &fleet.window(20))?;
     let mut session = stubborn_session(host)?;
-    host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
-    session.wait_closed(Duration::from_secs(40))?;
+    kill_warden(host)?;
+    session.wait_closed(BOUND)?;
     wait_until_dead(host)?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
     Ok(())
@@ -74,12 +77,12 @@ fn a_killed_warden_comes_back_and_ends_what_is_due_without_a_leftover() -> Teste
 fn after_a_power_cut_in_mid_window_no_drop_in_stands_whose_grant_has_ended() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    let id = fleet.grant("nginx-restart", "15s")?;
+    let id = fleet.grant("nginx-restart", &fleet.window(15))?;
     let end = fleet.end_of(&id)?;
     let _session = stubborn_session(host)?;
     assert_eq!(Dropins::on(host)?.0.len(), 1);
     host.power_cut()?;
-    until("the window to be over", Duration::from_secs(30), || unix_now() > end + 1.0)?;
+    wait_for_end(end)?;
     // It comes back without its broker: what it knows itself must do.
     host.cut_network()?;
     host.start()?;
@@ -87,23 +90,20 @@ fn after_a_power_cut_in_mid_window_no_drop_in_stands_whose_grant_has_ended() -> 
     let sudo = host.sh("runuser -u alice -- sudo -n systemctl restart nginx.service")?;
     assert_ne!(sudo.status, 0, "{sudo}");
     host.restore_network()?;
-    assert_eq!(host.ssh("alice", "true")?.status, 255);
-    Ok(())
+    Ok(wait_for_denial(host, "alice", "ended")?)
 }
 
 #[test]
 fn a_power_cut_with_time_left_brings_the_right_back_and_its_end_too() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    let id = fleet.grant("nginx-restart", "40s")?;
+    let id = fleet.grant("nginx-restart", &fleet.window(25))?;
     host.power_cut()?;
     host.start()?;
     until("alice to be let in again", BOUND, || host.ssh("alice", "true").is_ok_and(|o| o.success()))?;
     let sudo = host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
     assert_eq!(sudo.status, 0, "{sudo}");
-    let end = fleet.end_of(&id)?;
-    until("the window to be over", Duration::from_mins(1), || unix_now() > end + 1.0)?;
+    wait_for_end(fleet.end_of(&id)?)?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
-    assert_eq!(host.ssh("alice", "true")?.status, 255);
-    Ok(())
+    Ok(wait_for_denial(host, "alice", "ended")?)
 }

@@ -6,9 +6,9 @@ use stint_e2e::{Dropins, E2eError, Fleet, HOST, processes_of};
 use stint_lab::{Host, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 /// Longer than the idle limit of the entitlement and what the kernel's notes are late.
-const IDLE: Duration = Duration::from_secs(90);
+const IDLE: Duration = Duration::from_mins(4);
 
 fn recorded(fleet: &Fleet, words: &[&str]) -> bool {
     let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]);
@@ -37,6 +37,7 @@ fn a_login_that_is_not_used_is_warned_and_ends_and_one_that_is_used_and_the_gran
             .map_err(E2eError::from)
     })?;
     assert!(!silent.success(), "{silent}");
+    idle.wait_closed(BOUND)?;
     assert!(idle.heard().contains("stint: idle: this session ends in"), "{}", idle.heard());
     until("what they ran to be gone", BOUND, || {
         processes_of(host, "alice").is_ok_and(|all| !all.iter().any(|line| line.contains("sleep 66")))

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet, Options};
+use stint_e2e::{E2eError, Fleet, Options, wait_for_denial};
 use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 fn not_armed() -> Options {
     Options { armed: false, ..Options::default() }
@@ -30,9 +30,9 @@ fn an_enrolled_host_is_inert_until_it_is_armed() -> Tested {
 fn arming_that_nobody_confirms_rolls_itself_back() -> Tested {
     let fleet = Fleet::with(&not_armed())?;
     let host = &fleet.host;
-    host.exec(&["stintd", "arm", "--rollback", "5s"])?.check("stintd arm")?;
-    assert_eq!(host.ssh("alice", "true")?.status, 255);
-    until("the way back", Duration::from_secs(40), || host.ssh("alice", "true").is_ok_and(|o| o.success()))?;
+    host.exec(&["stintd", "arm", "--rollback", &fleet.window(15)])?.check("stintd arm")?;
+    wait_for_denial(host, "alice", "no grant")?;
+    until("the way back", BOUND, || host.ssh("alice", "true").is_ok_and(|o| o.success()))?;
     Ok(())
 }
 
@@ -43,7 +43,7 @@ fn a_host_that_observes_records_a_denial_and_lets_alice_in() -> Tested {
     host.exec(&["stintd", "arm", "--observe"])?.check("stintd arm --observe")?;
     let login = host.ssh("alice", "id -un")?;
     assert_eq!(login.stdout, "alice\n", "{login}");
-    until("the denial to be on record", Duration::from_secs(30), || {
+    until("the denial to be on record", BOUND, || {
         let told = fleet.carol.stint(&["audit", "ls", "--host", stint_e2e::HOST]);
         told.is_ok_and(|told| told.stdout.contains("no-grant") || told.stdout.contains("no grant"))
     })?;

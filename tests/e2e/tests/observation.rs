@@ -5,12 +5,14 @@ use std::time::Duration;
 use stint_e2e::{E2eError, Fleet, HOST};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 #[test]
 fn a_terminal_is_warned_a_minute_before_the_end() -> Tested {
     let fleet = Fleet::new()?;
-    let id = fleet.grant("nginx-restart", "68s")?;
+    // Some time for the login, and the minute.
+    let length = 60 + fleet.seconds(10);
+    let id = fleet.grant("nginx-restart", &format!("{length}s"))?;
     let session = fleet.host.ssh_session("alice")?;
     session.wait_for("stint: access until", BOUND)?;
     let shown = session.wait_for("1 minute left", BOUND)?;

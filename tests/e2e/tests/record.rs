@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use stint_e2e::{E2eError, Fleet, HOST};
+use stint_e2e::{E2eError, Fleet, HOST, kill_warden};
 use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 /// What `stint` says when a signature, pin, digest or chain does not hold.
 const UNVERIFIED: i32 = 8;
 
@@ -54,16 +54,6 @@ fn a_journal_verifies_from_the_host_s_own_key_and_a_changed_one_does_not() -> Te
     Ok(())
 }
 
-/// Another process than the killed one runs: its unit is `active` until PID 1 has seen the death.
-fn kill_warden_until_it_is_back(fleet: &Fleet) -> Tested {
-    let main_pid =
-        "systemctl is-active stint-warden && systemctl show stint-warden --property=MainPID --value";
-    let before = fleet.host.sh(main_pid)?.stdout;
-    fleet.host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
-    let back = || fleet.host.sh(main_pid).is_ok_and(|now| now.success() && now.stdout != before);
-    Ok(until("the warden to be back", BOUND, back)?)
-}
-
 #[test]
 fn no_record_is_lost_or_doubled_by_a_killed_broker_a_killed_warden_and_a_power_cut() -> Tested {
     let fleet = Fleet::new()?;
@@ -72,7 +62,7 @@ fn no_record_is_lost_or_doubled_by_a_killed_broker_a_killed_warden_and_a_power_c
 
     fleet.broker.kill()?;
     assert!(fleet.host.ssh("alice", "true")?.success());
-    kill_warden_until_it_is_back(&fleet)?;
+    kill_warden(&fleet.host)?;
     assert_eq!(fleet.host.ssh("bob", "true")?.status, 255);
     // Nobody waits for a decision to be told: what the cut may not lose is what the journal holds.
     let written = "grep -rqs '\"bob\"' /var/lib/stint/journal";

@@ -9,7 +9,7 @@ use stint_e2e::{E2eError, Fleet, HOST};
 use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_mins(1);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 /// The one recording that is listed, once it is at the broker.
 fn received(fleet: &Fleet) -> Result<Value, E2eError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stint_e2e::{E2eError, Fleet};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 #[test]
 fn a_managed_user_without_a_grant_is_denied_on_sshd_login_su_and_sudo() -> Tested {

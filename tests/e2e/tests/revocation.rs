@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use stint_e2e::{Dropins, E2eError, Fleet, HOST, processes_of, unix_now};
+use stint_e2e::{Dropins, E2eError, Fleet, HOST, processes_of, unix_now, wait_for_end};
 use stint_lab::{Host, Session, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 fn session_with_a_stubborn_process(host: &Host) -> Result<Session, E2eError> {
     let mut session = host.ssh_session("alice")?;
@@ -32,7 +32,8 @@ fn a_revocation_ends_session_processes_and_drop_in_at_once() -> Tested {
     let host = &fleet.host;
     let id = fleet.grant("nginx-restart", "10m")?;
     let mut session = session_with_a_stubborn_process(host)?;
-    let revoked = fleet.carol.run(&["grant", "revoke", &id, "--reason", "laptop lost", "--wait"])?;
+    let revoked =
+        fleet.carol.run(&["grant", "revoke", &id, "--reason", "laptop lost", "--wait", "--timeout=3m"])?;
     assert!(revoked.text().contains("1 of 1"), "{revoked}");
     gone(host, &mut session)?;
     let denied = host.ssh("alice", "true")?;
@@ -46,7 +47,16 @@ fn a_lock_on_a_person_ends_what_they_have_and_lifting_it_gives_the_grant_back() 
     let host = &fleet.host;
     fleet.grant("nginx-restart", "10m")?;
     let mut session = session_with_a_stubborn_process(host)?;
-    fleet.carol.run(&["lock", "add", "--principal", "alice", "--reason", "under investigation", "--wait"])?;
+    fleet.carol.run(&[
+        "lock",
+        "add",
+        "--principal",
+        "alice",
+        "--reason",
+        "under investigation",
+        "--wait",
+        "--timeout=3m",
+    ])?;
     gone(host, &mut session)?;
     let denied = host.ssh("alice", "true")?;
     assert!(denied.text().contains("under investigation"), "{denied}");
@@ -64,7 +74,7 @@ fn a_grant_given_back_early_ends_at_once() -> Tested {
     let host = &fleet.host;
     let id = fleet.grant("nginx-restart", "10m")?;
     let mut session = session_with_a_stubborn_process(host)?;
-    fleet.alice.run(&["grant", "end", &id, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &id, "--wait", "--timeout=3m"])?;
     gone(host, &mut session)
 }
 
@@ -72,14 +82,14 @@ fn a_grant_given_back_early_ends_at_once() -> Tested {
 fn an_extension_moves_the_end_of_the_living_session_in_every_layer() -> Tested {
     let fleet = Fleet::new()?;
     let host = &fleet.host;
-    let id = fleet.grant("nginx-restart", "20s")?;
+    let id = fleet.grant("nginx-restart", &fleet.window(20))?;
     let first_end = fleet.end_of(&id)?;
     let mut session = session_with_a_stubborn_process(host)?;
-    fleet.alice.run(&["grant", "extend", &id, "--by", "20s", "--wait"])?;
+    fleet.alice.run(&["grant", "extend", &id, "--by", &fleet.window(20), "--wait", "--timeout=3m"])?;
     let end = fleet.end_of(&id)?;
     assert!(end > first_end + 15.0);
 
-    until("the first end to pass", Duration::from_secs(40), || unix_now() > first_end + 3.0)?;
+    wait_for_end(first_end + 2.0)?;
     assert!(session.is_open(), "the session ended at the old end");
     let sudo = host.ssh("alice", "sudo -n systemctl restart nginx.service")?;
     assert_eq!(sudo.status, 0, "{sudo}");
@@ -94,7 +104,7 @@ fn of_two_overlapping_grants_the_end_of_one_leaves_the_other() -> Tested {
     let host = &fleet.host;
     let short = fleet.grant("nginx-restart", "10m")?;
     let long = fleet.grant("web-login", "10m")?;
-    fleet.carol.run(&["grant", "revoke", &short, "--reason", "not needed", "--wait"])?;
+    fleet.carol.run(&["grant", "revoke", &short, "--reason", "not needed", "--wait", "--timeout=3m"])?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
     let login = host.ssh("alice", "id -un")?;
     assert_eq!(login.stdout, "alice\n", "{login}");

@@ -1,7 +1,5 @@
 //! The way back holds over a reboot and a power cut, with the warden out of order.
 
-use std::time::Duration;
-
 use stint_e2e::{E2eError, Fleet, Options};
 use stint_lab::Host;
 
@@ -71,7 +69,7 @@ fn with_the_warden_alive_a_reboot_puts_pam_back_once() -> Tested {
     host.exec(&["stintd", "arm", "--rollback", "30m"])?.check("stintd arm")?;
     host.reboot()?;
     assert_eq!(host.ssh("alice", "id -un")?.stdout, "alice\n");
-    stint_lab::until("the warden to say that it is inert", Duration::from_secs(30), || {
+    stint_lab::until("the warden to say that it is inert", stint_lab::PATIENCE, || {
         host.sh("stintd status --output json | grep -q '\"mode\": \"inert\"'")
             .is_ok_and(|said| said.success())
     })?;

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stint_e2e::{E2eError, Fleet, HOST, HardwareKey, Options};
-use stint_lab::{Host, Outcome, until};
+use stint_lab::{CONNECT_TIMEOUT, Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 /// What is given to ssh in the lab: its host keys, no configuration of the machine, no prompt.
 fn lab_options(fleet: &Fleet) -> Vec<String> {
     let known = format!("UserKnownHostsFile={}", fleet.lab.dir().join("known_hosts").display());
-    let options = ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=INFO"];
+    let options = ["-F", "none", "-o", "BatchMode=yes", "-o", CONNECT_TIMEOUT, "-o", "LogLevel=INFO"];
     options.into_iter().chain(["-o", &known]).map(str::to_owned).collect()
 }
 
@@ -81,10 +81,12 @@ fn a_certificate_alone_lets_its_holder_in_and_nothing_of_it_stands_after_the_end
     assert_eq!((said.stdout.trim(), said.status), ("alice", 7), "{said}");
     let principals = fleet.host.sh("cat /var/lib/stint/ssh/principals/alice")?.stdout;
     assert!(principals.contains(&format!("stint:{id}@{HOST}")), "{principals}");
-    let events = fleet.carol.run(&["audit", "ls", "--host", HOST])?.stdout;
-    assert!(events.contains(&id), "{events}");
+    until("the login to be on record", BOUND, || {
+        let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]);
+        told.is_ok_and(|told| told.stdout.lines().any(|l| l.contains("opened by sshd") && l.contains(&id)))
+    })?;
 
-    fleet.alice.run(&["grant", "end", &id, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &id, "--wait", "--timeout=3m"])?;
     assert_eq!(fleet.host.sh("ls -A /var/lib/stint/ssh/principals")?.stdout, "");
     let over = stint_ssh(&fleet, &["--wait"], "true")?;
     assert_eq!(over.status, 4, "{over}");
@@ -224,7 +226,7 @@ fn a_stolen_certificate_is_refused_from_elsewhere_on_another_host_with_another_k
     let with_another = another_key.login(&fleet, HOST, &[])?;
     assert_eq!(with_another.status, 255, "{with_another}");
 
-    fleet.alice.run(&["grant", "end", &id, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &id, "--wait", "--timeout=3m"])?;
     let after = stolen.login(&fleet, HOST, &[])?;
     assert_eq!(after.status, 255, "{after}");
     until("sshd to say why", BOUND, || sshd_said(&fleet.host, "does not contain an authorized principal"))?;
@@ -277,6 +279,9 @@ fn a_broken_broker_opens_nothing_that_the_host_refused_nor_a_grant_bound_to_a_ke
     // The host's administrator asks for one review: now the host takes grants, and a reviewed one is bound to alice's key.
     let path = host.root_path()?.join("etc/stint/host.toml");
     std::fs::write(&path, host_toml.replace("login = 2", "login = 1")).map_err(E2eError::file(&path))?;
+    let principals =
+        || host.sh("cat /var/lib/stint/ssh/principals/alice").is_ok_and(|o| o.stdout.contains(&id));
+    until("the warden to go by it", BOUND, principals)?;
     let public = fleet.lab.key("alice").with_extension("pub");
     let listed = fleet.lab.control(&["ssh-keygen", "-l", "-f", &public.to_string_lossy()])?.stdout;
     let fingerprint = listed.split_whitespace().nth(1).unwrap_or_default();

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use stint_e2e::{E2eError, Fleet, HOST, Options, XServer};
-use stint_lab::{Host, Outcome, until};
+use stint_lab::{CONNECT_TIMEOUT, Host, Outcome, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(30);
+const BOUND: Duration = stint_lab::PATIENCE;
 /// Asks the host's sshd for its greeting, through a login.
 const THROUGH: [&str; 2] = ["-W", "127.0.0.1:22"];
 const SOCKET: &str = "echo agent=$SSH_AUTH_SOCK.";
@@ -27,7 +27,7 @@ reviews = 1
 
 fn lab_options(fleet: &Fleet) -> Vec<String> {
     let known = format!("UserKnownHostsFile={}", fleet.lab.dir().join("known_hosts").display());
-    ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", &known].map(str::to_owned).to_vec()
+    ["-F", "none", "-o", "BatchMode=yes", "-o", CONNECT_TIMEOUT, "-o", &known].map(str::to_owned).to_vec()
 }
 
 /// ssh by alice under an agent: by her certificate, or by her own key.
@@ -79,7 +79,7 @@ fn ports_and_the_agent_are_forwarded_only_where_the_grant_says_so() -> Tested {
         assert_eq!(forwarded(&fleet, by_certificate)?, (false, false), "certificate: {by_certificate}");
     }
     assert!(sshd_says(&fleet.host, "alice")?.contains("x11forwarding no"));
-    fleet.alice.run(&["grant", "end", &plain, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &plain, "--wait", "--timeout=3m"])?;
 
     let forwards = fleet.grant("web-forward", "10m")?;
     for by_certificate in [true, false] {
@@ -87,7 +87,7 @@ fn ports_and_the_agent_are_forwarded_only_where_the_grant_says_so() -> Tested {
     }
     assert!(sshd_says(&fleet.host, "alice")?.contains("x11forwarding no"), "no grant says X11");
     assert!(sshd_says(&fleet.host, "bob")?.contains("allowtcpforwarding no"), "it is alice's grant");
-    fleet.alice.run(&["grant", "end", &forwards, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &forwards, "--wait", "--timeout=3m"])?;
     fleet.grant("web-login", "10m")?;
     until("sshd to forbid it again", BOUND, || {
         forwarded(&fleet, false).is_ok_and(|forwarded| forwarded == (false, false))
@@ -206,7 +206,7 @@ fn a_file_that_sshd_needs_and_somebody_took_away_is_told() -> Tested {
         .sh("rm /etc/ssh/sshd_config.d/00-stint.conf && systemctl kill -s HUP stint-warden")?
         .check("rm")?;
     fleet.host.sh("echo >> /etc/stint/host.toml")?.check("a look at the host")?;
-    until("the status to tell", Duration::from_secs(90), || {
+    until("the status to tell", BOUND, || {
         let told = fleet.host.exec(&["stintd", "status"]);
         told.is_ok_and(|told| told.text().contains("sshd does not know of the grants"))
     })?;

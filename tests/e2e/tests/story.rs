@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use stint_e2e::{Dropins, E2eError, Fleet, HOST, processes_of, sessions_of, unix_now};
+use stint_e2e::{Dropins, E2eError, Fleet, HOST, processes_of, sessions_of, unix_now, wait_for_denial};
 use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 #[test]
 fn a_grant_lets_alice_in_to_run_exactly_her_commands_and_ends_without_a_leftover() -> Tested {
@@ -17,7 +17,7 @@ fn a_grant_lets_alice_in_to_run_exactly_her_commands_and_ends_without_a_leftover
     assert_eq!(denied.status, 255, "{denied}");
     assert!(denied.text().contains("you have no grant on this host"), "{denied}");
 
-    let id = alice.request("nginx-restart", HOST, "25s")?;
+    let id = alice.request("nginx-restart", HOST, &fleet.window(25))?;
     assert_eq!(host.ssh("alice", "true")?.status, 255, "a request alone allows nothing");
     fleet.bob.approve(&id)?;
     assert_eq!(host.ssh("alice", "true")?.status, 255, "an approval that was not claimed allows nothing");
@@ -50,7 +50,7 @@ fn a_grant_lets_alice_in_to_run_exactly_her_commands_and_ends_without_a_leftover
     })?;
     assert_eq!(Dropins::on(host)?.0, [format!("zz-stint-{id}")]);
 
-    session.wait_closed(Duration::from_secs(40))?;
+    session.wait_closed(BOUND)?;
     assert!(unix_now() >= end - 1.0, "the session ended {} s before its time", end - unix_now());
     until("alice's processes to be gone", BOUND, || {
         processes_of(host, "alice").is_ok_and(|list| list.is_empty())
@@ -59,9 +59,7 @@ fn a_grant_lets_alice_in_to_run_exactly_her_commands_and_ends_without_a_leftover
         sessions_of(host, "alice").is_ok_and(|list| list.is_empty())
     })?;
     until("the drop-in to be gone", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
-    let ended = host.ssh("alice", "true")?;
-    assert_eq!(ended.status, 255, "{ended}");
-    assert!(ended.text().contains(&format!("your grant {id} ended")), "{ended}");
+    wait_for_denial(host, "alice", &format!("your grant {id} ended"))?;
 
     until("the record to be held by the broker", BOUND, || {
         let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]);
@@ -77,7 +75,7 @@ fn a_denied_request_and_a_lapsed_one_let_nobody_in() -> Tested {
     let id = fleet.alice.request("nginx-restart", HOST, "10m")?;
     let key = fleet.lab.key("bob");
     fleet.bob.run(&["request", "review", &id, "--deny", "--yes", "--key", &key.to_string_lossy()])?;
-    assert!(!fleet.alice.stint(&["grant", "activate", &id, "--wait"])?.success());
+    assert!(!fleet.alice.stint(&["grant", "activate", &id, "--wait", "--timeout=3m"])?.success());
     assert_eq!(fleet.host.ssh("alice", "true")?.status, 255);
     Ok(())
 }
@@ -94,6 +92,6 @@ fn nobody_reviews_their_own_request_and_no_stranger_s_key_counts() -> Tested {
     let key = fleet.lab.key("carol");
     let review = ["request", "review", &id, "--approve", "--yes", "--key", &key.to_string_lossy()];
     assert!(!fleet.bob.stint(&review)?.success(), "a key that is not in the roster was taken");
-    assert!(!fleet.alice.stint(&["grant", "activate", &id, "--wait"])?.success());
+    assert!(!fleet.alice.stint(&["grant", "activate", &id, "--wait", "--timeout=3m"])?.success());
     Ok(())
 }

@@ -7,7 +7,7 @@ use stint_lab::until;
 
 type Tested = Result<(), E2eError>;
 /// Shorter than the time after which the warden would look by itself.
-const AT_ONCE: Duration = Duration::from_secs(20);
+const AT_ONCE: Duration = Duration::from_secs(45);
 
 #[test]
 fn an_edited_drop_in_is_as_it_was_at_once_and_an_alarm_tells_of_it() -> Tested {

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crate::lab::{Inner, USERS, hosts_text, ssh_keygen, write};
 use crate::run::{BOUND, Outcome, bounded, capture, step};
-use crate::wait::{gave_up, poll, until};
+use crate::wait::{PATIENCE, gave_up, poll, until};
 use crate::{LabError, ssh};
 
 const CONSOLE: &str = include_str!("scripts/console.pl");
-const BOOT_BOUND: Duration = Duration::from_secs(90);
+const BOOT_BOUND: Duration = Duration::from_mins(4);
 
 /// A host with a disk of its own. Dropped, it loses its power; its disk goes with the lab.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Host {
         let pid = self.nspawn_pid()?;
         step("asking for power-off", "kill", &["-TERM", &pid.to_string()])?;
         let gone = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
-        until("the host to power off", Duration::from_mins(1), || self.lock().as_mut().is_none_or(gone))?;
+        until("the host to power off", PATIENCE, || self.lock().as_mut().is_none_or(gone))?;
         self.reap_supervisor()
     }
 
@@ -103,7 +103,7 @@ impl Host {
         let before = self.leader()?;
         // The answer may be lost with the connection: what counts is the new first process.
         self.exec(&["systemctl", "reboot"])?;
-        until("the host to go down for its reboot", Duration::from_mins(1), || {
+        until("the host to go down for its reboot", PATIENCE, || {
             self.leader().is_ok_and(|now| now != before)
         })?;
         self.wait_until_up()
@@ -124,7 +124,7 @@ impl Host {
         self.enter(Command::new("nsenter"), program)
     }
 
-    /// Runs a program inside the host as root, within two minutes.
+    /// Runs a program inside the host as root, within five minutes.
     pub fn exec<S: AsRef<OsStr>>(&self, argv: &[S]) -> Result<Outcome, LabError> {
         let (program, args) = argv.split_first().ok_or_else(|| LabError::State {
             host: self.name.clone(),

@@ -119,7 +119,7 @@ impl Lab {
         self.inner.control(Command::new("unshare"), program)
     }
 
-    /// Runs a program on the control side to its end, within two minutes.
+    /// Runs a program on the control side to its end, within five minutes.
     pub fn control<S: AsRef<std::ffi::OsStr>>(&self, argv: &[S]) -> Result<Outcome, LabError> {
         let (program, args) = argv.split_first().ok_or_else(|| LabError::State {
             host: "control".into(),

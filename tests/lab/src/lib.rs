@@ -43,5 +43,5 @@ pub use host::Host;
 pub use lab::{BROKER_NAME, CONTROL_ADDRESS, Lab, USERS};
 pub use leftovers::leftovers;
 pub use run::Outcome;
-pub use ssh::Session;
-pub use wait::{poll, until};
+pub use ssh::{CONNECT_TIMEOUT, Session};
+pub use wait::{PATIENCE, poll, until};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::LabError;
 
 /// How long a program that the lab runs may take, unless the caller says otherwise.
-pub(crate) const BOUND: Duration = Duration::from_mins(2);
+pub(crate) const BOUND: Duration = Duration::from_mins(5);
 
 /// What a finished program left: its status (128 + signal when killed) and its output.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::LabError;
@@ -10,13 +11,18 @@ use crate::lab::Inner;
 use crate::run::{BOUND, Outcome, bounded, capture};
 use crate::wait::{poll, until};
 
+/// An option of ssh's. It counts until the host has greeted, which a busy one does late.
+pub const CONNECT_TIMEOUT: &str = "ConnectTimeout=60";
+
 /// Only the lab's keys and host keys; messages at the level a person sees, which carries the banner of a denial.
 fn client(lab: &Inner, prefix: Command, user: &str, options: &[&str]) -> Command {
     let mut command = lab.control(prefix, "ssh");
-    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=INFO"]);
+    // ssh takes the first value of an option: the caller's own come before these.
+    command.args(["-F", "none"]).args(options);
+    command.args(["-o", "BatchMode=yes", "-o", "LogLevel=INFO", "-o"]).arg(CONNECT_TIMEOUT);
     command.args(["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
     command.arg("-o").arg(format!("UserKnownHostsFile={}", lab.dir.join("known_hosts").display()));
-    command.args(options).arg("-i").arg(lab.key(user));
+    command.arg("-i").arg(lab.key(user));
     command.env_remove("SSH_AUTH_SOCK");
     command
 }
@@ -39,6 +45,7 @@ pub struct Session {
     client: Child,
     input: Option<ChildStdin>,
     heard: Arc<Mutex<String>>,
+    listeners: Vec<JoinHandle<()>>,
 }
 
 impl Session {
@@ -66,14 +73,10 @@ impl Session {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut client = command.spawn().map_err(|source| LabError::Start { program, source })?;
         let heard = Arc::new(Mutex::new(String::new()));
-        if let Some(stdout) = client.stdout.take() {
-            listen(stdout, Arc::clone(&heard));
-        }
-        if let Some(stderr) = client.stderr.take() {
-            listen(stderr, Arc::clone(&heard));
-        }
+        let stdout = client.stdout.take().map(|stdout| listen(stdout, Arc::clone(&heard)));
+        let stderr = client.stderr.take().map(|stderr| listen(stderr, Arc::clone(&heard)));
         let input = client.stdin.take();
-        Ok(Self { client, input, heard })
+        Ok(Self { client, input, heard, listeners: stdout.into_iter().chain(stderr).collect() })
     }
 
     /// Types a line.
@@ -104,9 +107,10 @@ impl Session {
         matches!(self.client.try_wait(), Ok(None))
     }
 
-    /// Waits until the host or the network has ended the connection.
+    /// Waits until the host or the network has ended the connection, and all is heard that was shown before.
     pub fn wait_closed(&mut self, bound: Duration) -> Result<ExitStatus, LabError> {
         until("the session to end", bound, || !self.is_open())?;
+        until("the last words of the session", bound, || self.listeners.iter().all(JoinHandle::is_finished))?;
         self.client.wait().map_err(|source| LabError::Start { program: "ssh".into(), source })
     }
 }
@@ -121,12 +125,12 @@ impl Drop for Session {
 }
 
 /// Collects what comes until the end of the stream.
-fn listen(mut stream: impl Read + Send + 'static, heard: Arc<Mutex<String>>) {
+fn listen(mut stream: impl Read + Send + 'static, heard: Arc<Mutex<String>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
             heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
         }
-    });
+    })
 }

@@ -8,6 +8,10 @@ use crate::LabError;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a test waits for what must come. Long: where all is well nothing is lost by it, and the machine may be slow, and busy with
+/// other tests.
+pub const PATIENCE: Duration = Duration::from_mins(3);
+
 thread_local! {
     static GAVE_UP: Cell<bool> = const { Cell::new(false) };
 }

@@ -1,11 +1,8 @@
 //! The lab keeps its own promises.
 
-use std::time::Duration;
-
-use stint_lab::{Lab, LabError, leftovers};
+use stint_lab::{Lab, LabError, PATIENCE as BOUND, leftovers};
 
 type Tested = Result<(), LabError>;
-const BOUND: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_host_boots_and_each_user_logs_in_with_a_key() -> Tested {

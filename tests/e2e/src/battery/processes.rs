@@ -9,7 +9,7 @@ pub(super) const FAMILY: Family = Family {
         Round::new("login", "web-forward", End::Revoked, CASES)
             .on(PEERS)
             .beside("ssh-agent -a {dir}/agent-10"),
-        Round::new("login", "web-login", End::Natural("25s"), AT_ITS_TIME),
+        Round::new("login", "web-login", End::Natural(25), AT_ITS_TIME),
         Round::new("login", "web-login", End::GivenBack, STUBBORN),
         Round::new("login", "web-login", End::Locked, STUBBORN),
     ],

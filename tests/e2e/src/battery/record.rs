@@ -8,7 +8,7 @@ use stint_lab::poll;
 use crate::error::E2eError;
 use crate::fleet::{Fleet, HOST};
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = stint_lab::PATIENCE;
 
 /// The lines of the host's record.
 pub(super) fn lines(fleet: &Fleet) -> Result<Vec<String>, E2eError> {

@@ -8,7 +8,7 @@ pub(super) const FAMILY: Family = Family {
     name: "root",
     rounds: &[
         Round::new("full root", "web-root", End::Revoked, PROCESSES).on(READY),
-        Round::new("full root", "web-root", End::Natural("30s"), AT_ITS_TIME),
+        Round::new("full root", "web-root", End::Natural(30), AT_ITS_TIME),
         Round::new("full root", "web-root", End::GivenBack, FILES),
         Round::new("full root", "web-root", End::Revoked, SYSTEM),
         Round::new("full root", "web-root", End::Revoked, IMMUTABLE).alone(),

@@ -1,6 +1,7 @@
 //! Windows, and what is tried in them.
 
 use super::case::Case;
+use crate::fleet::Fleet;
 
 /// Cases that belong together; each family has hosts of its own.
 #[derive(Debug, Clone, Copy)]
@@ -76,8 +77,8 @@ impl Round {
 /// How a window ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its time is over. This long, as on the command line.
-    Natural(&'static str),
+    /// Its time is over. So many seconds, where nothing else goes on.
+    Natural(u64),
     /// Somebody revokes it.
     Revoked,
     /// Its holder gives it back.
@@ -88,8 +89,8 @@ pub enum End {
 
 impl End {
     /// How long the window is asked for.
-    pub(super) fn length(self) -> &'static str {
-        if let Self::Natural(length) = self { length } else { "20m" }
+    pub(super) fn length(self, fleet: &Fleet) -> String {
+        if let Self::Natural(seconds) = self { fleet.window(seconds) } else { "20m".to_owned() }
     }
 
     /// The word of the table.

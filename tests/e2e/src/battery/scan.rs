@@ -24,6 +24,8 @@ struct Looked {
     clean_at: Option<f64>,
     /// When the newest scan, if it was clean, and no scan since was not.
     clean_since: Option<f64>,
+    /// When the last scan began that was not clean.
+    dirty_at: Option<f64>,
 }
 
 impl<'a> Scanner<'a> {
@@ -40,7 +42,7 @@ impl<'a> Scanner<'a> {
         };
         let looked: Vec<Looked> = proofs
             .filter_map(|(claim, proof)| {
-                Some(Looked { claim, line: line(proof)?, clean_at: None, clean_since: None })
+                Some(Looked { claim, line: line(proof)?, clean_at: None, clean_since: None, dirty_at: None })
             })
             .collect();
         let mut script = String::new();
@@ -60,7 +62,7 @@ impl<'a> Scanner<'a> {
         let dirty: Vec<usize> = said.stdout.lines().filter_map(|line| line.parse().ok()).collect();
         for one in &mut self.looked {
             if dirty.contains(&one.claim) {
-                (one.clean_at, one.clean_since) = (None, None);
+                (one.clean_at, one.clean_since, one.dirty_at) = (None, None, Some(began));
             } else if let Some(since) = one.clean_since {
                 one.clean_at = one.clean_at.or(Some(since));
             } else {
@@ -78,6 +80,11 @@ impl<'a> Scanner<'a> {
     /// When a claim came true, if it did.
     pub(super) fn clean_at(&self, claim: usize) -> Option<f64> {
         self.looked.iter().find(|one| one.claim == claim).and_then(|one| one.clean_at)
+    }
+
+    /// When a claim was last seen not to be true.
+    pub(super) fn dirty_at(&self, claim: usize) -> Option<f64> {
+        self.looked.iter().find(|one| one.claim == claim).and_then(|one| one.dirty_at)
     }
 
     /// Whether any of these claims is not clean yet.

@@ -21,20 +21,20 @@ pub(super) const FAMILY: Family = Family {
 pub(super) const SILENCE: Family = Family {
     name: "silence",
     rounds: &[
-        Round::new("full root", "web-root", End::Natural("30s"), STOPPED).alone(),
+        Round::new("full root", "web-root", End::Natural(30), STOPPED).alone(),
         Round::new("full root", "web-root", End::Revoked, LOGS).alone(),
         Round::new("full root", "web-root", End::Revoked, CUT_OFF).with(SHORT_NEWS),
-        Round::new("full root", "web-root", End::Natural("30s"), CUT_OFF_AT_ITS_TIME).with(SHORT_NEWS),
+        Round::new("full root", "web-root", End::Natural(30), CUT_OFF_AT_ITS_TIME).with(SHORT_NEWS),
     ],
 };
 
-/// News from the broker counts for 10 s.
+/// News from the broker counts for 20 s.
 const SHORT_NEWS: &str = "
 [managed]
 break_glass_uid = 1900
 
 [limits]
-staleness = \"10s\"
+staleness = \"20s\"
 register_timeout_ms = 5000
 
 [ceiling]
@@ -298,7 +298,7 @@ const CUT_OFF: &[Case] = &[Case {
     claims: &[
         // The revocation never comes. The news is too old soon.
         Claim::no_entry("alice", &[], "true"),
-        Claim::denied("! runuser -u alice -- sudo -n true").late(15.0, "news counts for 10 s on this host"),
+        Claim::denied("! runuser -u alice -- sudo -n true").late(25.0, "news counts for 20 s on this host"),
     ],
 }];
 

@@ -2,7 +2,7 @@
 [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || mount -t cgroup2 none /sys/fs/cgroup
 cd "/sys/fs/cgroup/$1/$2" || exit 0
 echo 1 > cgroup.kill
-for _ in $(seq 200); do
+for _ in $(seq 2000); do
     find . -depth -mindepth 1 -type d -exec rmdir {} + 2>/dev/null
     rmdir "/sys/fs/cgroup/$1/$2" 2>/dev/null && exit 0
     sleep 0.05
