@@ -88,7 +88,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        daemon.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        daemon.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         let log = AuthLog::at(&path).unwrap();
         log.tell(&alarm("version 7\n\u{1b}[2J has two contents"));
         let mut buffer = [0; 1024];

@@ -324,7 +324,7 @@ mod tests {
                 }
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("the change is heard")
+        tokio::time::timeout(Duration::from_mins(2), heard).await.expect("the change is heard")
     }
 
     #[tokio::test]

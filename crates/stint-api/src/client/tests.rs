@@ -119,9 +119,10 @@ async fn another_server_than_the_pinned_one_gets_no_password() {
 
 #[tokio::test]
 async fn nobody_there_is_told_from_somebody_else_there() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // The port is taken, so nobody else's test gets it, and nobody listens.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("https://{}", taken.local_addr().unwrap());
     let error = Client::new(&url, &pin(&ca())).unwrap().me().await.unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
 }

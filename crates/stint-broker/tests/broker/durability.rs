@@ -210,7 +210,7 @@ async fn what_was_published_counts_though_the_caller_was_cut_off_while_it_was_ma
     });
     // As when the connection breaks: the call is begun, and dropped before it has come to its end.
     assert!(publish.now_or_never().is_none());
-    tokio::time::timeout(Duration::from_secs(20), has_told).await.expect("in time").unwrap();
+    tokio::time::timeout(Duration::from_mins(2), has_told).await.expect("in time").unwrap();
     assert_eq!(fleet.app.trust().roster.as_ref(), Some(&roster));
 }
 

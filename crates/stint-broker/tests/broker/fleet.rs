@@ -103,7 +103,7 @@ impl Fleet {
 
     /// With more lines in `broker.toml`.
     pub(crate) async fn with(lines: &str) -> Self {
-        let (data, clock) = (make().await, Clock::default());
+        let (data, clock) = (make().await, Clock::stopped());
         let config = data.path.join("broker.toml");
         let text = std::fs::read_to_string(&config).unwrap();
         std::fs::write(&config, format!("{text}{lines}\n")).unwrap();

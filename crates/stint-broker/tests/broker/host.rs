@@ -23,7 +23,7 @@ use stint_grant::root;
 
 use crate::fleet::Fleet;
 
-const BOUND: Duration = Duration::from_secs(20);
+const BOUND: Duration = Duration::from_mins(2);
 
 pub(crate) struct TestHost {
     pub(crate) name: String,

@@ -77,7 +77,7 @@ impl FakeBroker {
 
     /// The next request; all others fail the test.
     pub(super) async fn next(&mut self) -> Request {
-        tokio::time::timeout(Duration::from_secs(20), self.requests.recv()).await.expect("a request").unwrap()
+        tokio::time::timeout(Duration::from_mins(2), self.requests.recv()).await.expect("a request").unwrap()
     }
     /// The next request for this call. Those before it are answered as a broker without news would.
     pub(super) async fn next_for(&mut self, call: &str) -> Request {

@@ -89,7 +89,7 @@ impl Link {
 }
 
 async fn bound<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), what).await.expect("within 20 s")
+    tokio::time::timeout(Duration::from_mins(2), what).await.expect("within two minutes")
 }
 
 fn update(head: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_mins(2);
 
 async fn next(heard: &mut mpsc::Receiver<Message>) -> Message {
     tokio::time::timeout(BOUND, heard.recv()).await.expect("something is heard in time").unwrap()

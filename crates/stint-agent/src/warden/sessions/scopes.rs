@@ -21,8 +21,8 @@ use super::sweep;
 use crate::warden::live::LiveGrant;
 use crate::warden::systemd::{BusError, ScopeRequest};
 
-/// How long PID 1 may take to start one. The module waits 500 ms for the whole answer.
-const START_BOUND: Duration = Duration::from_millis(350);
+/// How long PID 1 may take to start one, whatever `register_timeout_ms` says: the loop waits for it.
+const LONGEST_START: Duration = Duration::from_secs(2);
 /// How often it is looked whether it did.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// So many scopes may be in the way of a new one: left by a warden that was killed, or without the process that kept them.
@@ -142,7 +142,8 @@ impl Enforcer {
             }
         };
         let late = |_| ScopeError::Late(scope.unit.clone());
-        tokio::time::timeout(START_BOUND, moved).await.map_err(late)
+        let bound = start_bound(self.config.limits.register_timeout_ms);
+        tokio::time::timeout(bound, moved).await.map_err(late)
     }
 
     /// Whether it stands: its keeper lives, and is in it. Root inside may have moved or killed the keeper; then it is no place for more.
@@ -183,6 +184,12 @@ impl Enforcer {
     }
 }
 
+/// Of the time that the module waits for the whole answer, most: on a busy host its administrator makes that longer, and PID 1 is what
+/// takes so long there.
+fn start_bound(register_timeout_ms: u32) -> Duration {
+    (Duration::from_millis(register_timeout_ms.into()) * 7 / 10).min(LONGEST_START)
+}
+
 /// A process that does nothing, until it is told to end. It outlives the warden: the scope is PID 1's.
 fn start_keeper() -> io::Result<u32> {
     let program = std::env::current_exe()?;
@@ -203,6 +210,13 @@ mod tests {
     fn basis(grants: &[&str]) -> Vec<Basis> {
         let one = example().basis.remove(0);
         grants.iter().map(|id| Basis { grant: GrantId::new(*id).unwrap(), ..one.clone() }).collect()
+    }
+
+    #[test]
+    fn pid_1_has_most_of_the_time_that_the_module_waits_and_never_holds_the_loop_for_long() {
+        assert_eq!(start_bound(500), Duration::from_millis(350));
+        assert_eq!(start_bound(2000), Duration::from_millis(1400));
+        assert_eq!(start_bound(60_000), LONGEST_START);
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Host {
     fn picture(&self, reach: &Reach) -> Picture {
         let tree = Tree::at(self.root.path(), Crossing::All).unwrap();
         let key = self.store().key().unwrap();
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_mins(5);
         picture(&Scene { tree: &tree, rules: &self.rules, reach, key: &key, until })
     }
 
