@@ -105,6 +105,7 @@ fn an_idle_login_takes_nothing_with_it_that_another_login_runs_by_run0_and_the_g
     used.type_line("root")?;
     used.wait_for("uid=0", BOUND)?;
     until("the idle login to end", IDLE, || used.type_line("use").is_err() || !idle.is_open())?;
+    idle.wait_closed(BOUND)?;
     assert!(idle.heard().contains("stint: idle: this session ends in"), "{}", idle.heard());
     // It is forgotten when all that goes with it has been killed.
     until("its end to be over", BOUND, || {

@@ -74,7 +74,7 @@ fn fleet() -> Result<Fleet, E2eError> {
     // An sshd of 9.8 or later turns an address away for a while from which many were denied, whoever comes next. Here everybody comes from
     // one, and is denied again and again.
     let patient = "! sshd -T | grep -qi ^persourcepenalties || \
-                   { echo 'PerSourcePenalties no' >/etc/ssh/sshd_config.d/01-patient.conf && systemctl reload ssh; }";
+                   { echo 'PerSourcePenalties no' >/etc/ssh/sshd_config.d/01-patient.conf && systemctl restart ssh; }";
     fleet.host.sh(patient)?.check("a patient sshd")?;
     fleet.grant("nginx-restart", "30m")?;
     Ok(fleet)
@@ -299,9 +299,7 @@ fn make_root_read_only(host: &Host) -> Tested {
     host.sh(&format!("systemctl stop {UNITS} cron atd && journalctl --relinquish-var"))?
         .check("stopping the writers")?;
     // Whoever has just logged out may have a file open yet.
-    until("nobody to write to the disk", BOUND, || {
-        host.sh(&remount("ro")).is_ok_and(|said| said.success())
-    })?;
+    until("nobody to write to the disk", BOUND, || host.sh(&remount("ro")).is_ok_and(|said| said.success()))?;
     assert!(!host.sh("touch /var/lib/stint/x")?.success());
     // They start and fail, again and again, as they would after a boot.
     host.sh(&format!("systemctl start --no-block {UNITS} cron atd"))?.check("starting them again")?;

@@ -125,17 +125,20 @@ fn a_display_is_forwarded_only_where_the_grant_says_so() -> Tested {
     let screen = XServer::start()?;
     let add = ["env", "-u", "XAUTHORITY", "xauth", "add", &screen.display(), ".", &screen.cookie()];
     fleet.alice.at_desk(&add)?.check("giving alice the cookie of her display")?;
-    let talks = "echo LogLevel DEBUG1 >/etc/ssh/sshd_config.d/01-talks.conf && systemctl reload ssh";
+    let talks = "echo LogLevel DEBUG1 >/etc/ssh/sshd_config.d/01-talks.conf && systemctl restart ssh";
     fleet.host.sh(talks)?.check("letting sshd say more")?;
     // Ports and the agent are not windows.
     let plain = fleet.grant("web-forward", "10m")?;
     for by_certificate in [true, false] {
         has_no_display(&fleet, &screen, by_certificate)?;
     }
-    fleet.alice.run(&["grant", "end", &plain, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &plain, "--wait", "--timeout=3m"])?;
 
     let shows = fleet.grant("web-x11", "10m")?;
     for by_certificate in [true, false] {
+        until("the display of the last login to be free again", BOUND, || {
+            fleet.host.sh("! ss -ltn | grep -q :6010").is_ok_and(|free| free.success())
+        })?;
         let before = screen.came().len();
         let said = x_client(&fleet, &screen, by_certificate)?;
         assert!(said.stdout.contains("display=localhost:10.0. cookies=1."), "{said}");
@@ -148,7 +151,7 @@ fn a_display_is_forwarded_only_where_the_grant_says_so() -> Tested {
     has_no_display(&fleet, &screen, true)?;
     assert!(x_client(&fleet, &screen, false)?.text().contains(GOT_IN), "the rights of an account add up");
 
-    fleet.alice.run(&["grant", "end", &shows, "--wait"])?;
+    fleet.alice.run(&["grant", "end", &shows, "--wait", "--timeout=3m"])?;
     until("sshd to forbid it again", BOUND, || {
         x_client(&fleet, &screen, false).is_ok_and(|said| said.stdout.contains("display=."))
     })?;
