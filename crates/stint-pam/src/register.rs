@@ -52,11 +52,10 @@ pub fn run(pam: &impl Pam, host: &impl Host, line: &Line, call: &Call) -> Answer
     }
 }
 
-/// Whether PID 1 ends the session without the warden: a login has a scope with a limit. sudo, su and doas wait for the warden to make
-/// theirs, and what cron and at start has none.
+/// Whether PID 1 ends the session without the warden: a login that pam_systemd has given a scope, with the limit that was noted for it.
+/// sudo, su and doas wait for the warden to make theirs, and what cron and at start has none. Nor has a login with logind away.
 fn ends_by_itself(pam: &impl Pam, call: &Call) -> bool {
-    !call.kind().elevates()
-        && (GREETED.contains(&call.service.as_str()) || pam.variable("XDG_SESSION_ID").is_some())
+    !call.kind().elevates() && pam.variable("XDG_SESSION_ID").is_some()
 }
 
 /// The keys of an SSH login. An SSH login without one used none; elsewhere there is nothing to know.

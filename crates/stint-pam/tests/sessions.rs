@@ -105,7 +105,7 @@ fn without_an_answer_a_login_goes_on() {
         let host = Host::ready();
         host.host_toml("[limits]\nregister_timeout_ms = 50\n");
         let _warden = behaviour.map(|b| Warden::listen(&host, b));
-        let mut pam = host.gated_sessions("sshd").ssh(ALICE);
+        let mut pam = host.gated_sessions("sshd").ssh(ALICE).variable("XDG_SESSION_ID", "c7");
         assert_eq!(pam.open(), SUCCESS, "{which}");
         assert!(about_forty_minutes(pam.limit()), "PID 1 holds the limit");
         assert!(pam.line().starts_with("stint: access until"), "{which}");
@@ -118,6 +118,8 @@ fn without_an_answer_what_pid_1_does_not_end_is_refused() {
         let host = Host::ready();
         host.host_toml("[limits]\nregister_timeout_ms = 50\n").gated_sessions("cron");
         let _warden = behaviour.map(|b| Warden::listen(&host, b));
+        let mut login = host.gated_sessions("sshd").ssh(ALICE);
+        assert_eq!(login.open(), PERM_DENIED, "{which}: logind gave it no scope");
         let mut pam = host.start("cron", ALICE);
         assert_eq!(pam.open(), PERM_DENIED, "{which}: cron has no scope");
         assert!(pam.line().contains("this host's warden did not answer"), "{which}: {}", pam.line());
@@ -243,6 +245,7 @@ fn the_key_that_the_grant_names_opens_the_session() {
     assert_eq!(host.ssh(ALICE).variable("SSH_AUTH_INFO_0", &info).open(), SUCCESS);
     let (certificate, fingerprint) = CERTIFICATES[0];
     let host = with_a_key(fingerprint);
+    let _warden = Warden::says_yes(&host);
     let info = format!("publickey {certificate}\n");
     assert_eq!(host.gated_sessions("sshd").ssh(ALICE).variable("SSH_AUTH_INFO_0", &info).open(), SUCCESS);
 }
