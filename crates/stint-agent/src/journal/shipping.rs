@@ -34,9 +34,7 @@ pub(crate) fn compare(
 ) -> Result<Compared, JournalError> {
     if (epoch, size) > (tip.epoch(), tip.next_seq()) {
         return Ok(Compared::Contradiction(format!(
-            "the broker holds {size} records of log epoch {epoch}, this host has {} of epoch {}: its disk went back, or another machine has its key",
-            tip.next_seq(),
-            tip.epoch()
+            "the broker holds {size} records of log epoch {epoch}, more than this host has: its disk went back, or another machine has its key"
         )));
     }
     if (epoch, size) == (tip.epoch(), tip.next_seq()) {

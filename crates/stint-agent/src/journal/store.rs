@@ -21,7 +21,9 @@ use super::recovery::{self, Owner};
 use super::segment::{self, SegmentId};
 use super::shipping::{self, Compared};
 use super::tail::Tail;
+use crate::warden::allowance::Allowance;
 use crate::warden::files::{self, FileError};
+use crate::warden::time;
 
 /// A new segment is begun after so many bytes.
 const SEGMENT_BYTES: u64 = 256 * 1024;
@@ -91,6 +93,8 @@ pub(crate) struct Journal {
     untold: bool,
     fault: Option<String>,
     stopped: Option<String>,
+    /// How many more alarms about marks may be recorded: a courier can show the broker's old ones again and again.
+    mark_alarms: Allowance,
     auth_log: Option<AuthLog>,
 }
 
@@ -142,6 +146,7 @@ impl Journal {
             untold: true,
             fault: None,
             stopped: None,
+            mark_alarms: Allowance::default(),
             auth_log: None,
         };
         for event in found.tell {
@@ -244,10 +249,8 @@ impl Journal {
         let cursor = Cursor { epoch: mark.epoch, size: mark.size, hash };
         let before = self.cursor.as_ref().map(|c| (c.epoch, c.size));
         if before.is_some_and(|before| (mark.epoch, mark.size) < before) {
-            self.record(Event::Alarm {
-                what: "broker-mark-back".to_owned(),
-                detail: format!("the broker held more than {} records before: was it restored?", mark.size),
-            });
+            let detail = format!("the broker held more than {} records before: was it restored?", mark.size);
+            self.tell_of_mark("broker-mark-back", detail);
         }
         if before != Some((mark.epoch, mark.size)) {
             let bytes = serde_json::to_vec(&cursor).expect("a cursor is plain data");
@@ -273,9 +276,15 @@ impl Journal {
 
     fn stop(&mut self, why: String) {
         if self.stopped.as_ref() != Some(&why) {
-            self.record(Event::Alarm { what: "journal-mark".to_owned(), detail: why.clone() });
+            self.tell_of_mark("journal-mark", why.clone());
         }
         self.stopped = Some(why);
+    }
+
+    fn tell_of_mark(&mut self, what: &str, detail: String) {
+        if self.mark_alarms.take(time::boottime_ms()) {
+            self.record(Event::Alarm { what: what.to_owned(), detail });
+        }
     }
 
     fn delete_below(&mut self, epoch: u64, size: u64) -> Result<(), FileError> {

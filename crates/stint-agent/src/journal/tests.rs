@@ -306,6 +306,31 @@ fn a_broker_that_holds_more_than_this_host_has_is_an_alarm() {
 }
 
 #[test]
+fn marks_that_a_courier_shows_again_and_again_do_not_fill_the_disk_with_alarms() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, mut broker) = (open(&dir), Broker::default());
+    let mut old = Vec::new();
+    for n in 0..2 {
+        write(&mut journal, n..n + 1);
+        broker.drain(&mut journal);
+        old.push(broker.mark());
+    }
+    // Too many for this host, each time that it has one more record itself: told once.
+    for _ in 0..10 {
+        journal.take_mark(&mark(0, 1_000_000, Hash::of(b"x"))).unwrap();
+        journal.commit().unwrap();
+    }
+    assert_eq!(journal.status().size, 3);
+    for _ in 0..1000 {
+        for mark in &old {
+            journal.take_mark(mark).unwrap();
+        }
+        journal.commit().unwrap();
+    }
+    assert!((50..200).contains(&journal.status().size), "{}", journal.status().size);
+}
+
+#[test]
 fn a_broker_that_was_restored_gets_records_again_and_it_is_recorded() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, mut broker) = (open(&dir), Broker::default());

@@ -20,7 +20,7 @@ pub(super) struct Room {
 
 /// How many records of one kind may be made in an hour of the boot clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Allowance {
+pub(crate) struct Allowance {
     hour: u64,
     used: u32,
 }
@@ -29,7 +29,7 @@ impl Allowance {
     const IN_AN_HOUR: u32 = 120;
 
     /// Takes one, if there is one left.
-    pub(super) fn take(&mut self, boottime_ms: u64) -> bool {
+    pub(crate) fn take(&mut self, boottime_ms: u64) -> bool {
         let hour = boottime_ms / 3_600_000;
         if hour != self.hour {
             *self = Self { hour, used: 0 };

@@ -11,7 +11,7 @@
 //!   [`report`] say how it stands.
 
 pub(crate) mod accounts;
-mod allowance;
+pub(crate) mod allowance;
 mod break_glass;
 mod changes;
 mod clients;

@@ -468,3 +468,27 @@ async fn neither_a_user_who_poses_as_sudo_nor_a_courier_s_nonsense_silences_an_a
     assert_eq!(alarms("rollback"), 1);
     assert_eq!(alarms("sudo-log-stranger"), 120, "users do not fill the disk");
 }
+
+#[tokio::test]
+async fn who_is_denied_without_end_fills_no_journal() {
+    let host = installed();
+    let mut warden = start::start(host.paths.clone(), Ok(Sha256Hex::of(b"machine"))).await.unwrap();
+    let note = DecisionNote {
+        format: 1,
+        service: "sudo".to_owned(),
+        user: "alice".to_owned(),
+        caller: None,
+        origin: None,
+        allowed: false,
+        enforced: true,
+        grants: Vec::new(),
+        code: "no-grant".to_owned(),
+        cause: String::new(),
+    };
+    for _ in 0..1200 {
+        warden.note_decision(note.clone()).await;
+    }
+    warden.commit().unwrap();
+    let count = warden.journal.records_since(0, 0).unwrap().len();
+    assert!((1001..1100).contains(&count), "{count}");
+}
