@@ -44,6 +44,12 @@ impl Warden {
             .map_err(|refusal| self.refuse_code(None, user.as_str(), &code, &refusal))
     }
 
+    /// Whether nothing of a grant's last window is left to be killed, undone or recorded. One that is open has no last window.
+    pub(super) fn is_last_window_over(&self, grant: &GrantId) -> bool {
+        let is_open = self.keeper.live().iter().any(|live| live.id() == grant);
+        is_open || !(self.enforcer.ending().contains(grant) || self.desk.owes(grant))
+    }
+
     /// A code was checked: `right` is the grant that it is for.
     pub(super) async fn code_checked(&mut self, trial: Trial, right: Option<GrantId>) -> RegisterAnswer {
         let message = match self.use_code(&trial, right).await {

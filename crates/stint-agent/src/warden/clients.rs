@@ -35,6 +35,10 @@ const READ_AT_ONCE: usize = 64 * 1024;
 const COURIER_QUEUE: usize = 64;
 /// One code is hashed at a time: each takes up to 64 MiB.
 static HASHING: Semaphore = Semaphore::const_new(1);
+/// How long a code that is right waits for the end of what its grant's last window left, and how often it is looked. No longer, since whoever
+/// types a code is in need; with what comes before it stays below [`stint_grant::register::CODE_TIMEOUT_MS`].
+const LAST_WINDOW_BOUND: Duration = Duration::from_secs(12);
+const LAST_WINDOW_EVERY: Duration = Duration::from_millis(100);
 /// How long to pause when a socket gives an error, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,6 +82,13 @@ pub(crate) enum Message {
         attempt: Box<UseCode>,
         /// For what is to be checked, or the words of the refusal.
         answer: oneshot::Sender<Result<Trial, String>>,
+    },
+    /// A code is right, and its grant's last window is to be over before it opens another one.
+    IsLastWindowOver {
+        /// Which grant.
+        grant: GrantId,
+        /// For the answer.
+        answer: oneshot::Sender<bool>,
     },
     /// A code was checked.
     CodeChecked {
@@ -131,6 +142,7 @@ impl Message {
             Self::CourierSays { what, .. } => matches!(**what, ToWarden::Update(_)),
             Self::CourierCame { .. }
             | Self::CourierLeft { .. }
+            | Self::IsLastWindowOver { .. }
             | Self::CodeChecked { .. }
             | Self::Decision(_)
             | Self::Command { .. }
@@ -306,9 +318,35 @@ async fn check_code(attempt: UseCode, to: &mpsc::Sender<Message>) -> Result<Regi
         (Box::new(trial), right)
     };
     let (trial, right) = tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?;
+    if let Some(grant) = &right {
+        wait_for_last_window(grant, to, LAST_WINDOW_BOUND).await?;
+    }
     let (answer, answered) = oneshot::channel();
     to.send(Message::CodeChecked { trial, right, answer }).await.map_err(|_| "the warden ends")?;
     answered.await.map_err(ends)
+}
+
+/// What is killed and undone after a grant's last window must not be what its next one begins with.
+async fn wait_for_last_window(
+    grant: &GrantId,
+    to: &mpsc::Sender<Message>,
+    bound: Duration,
+) -> Result<(), String> {
+    let over = async {
+        loop {
+            let (answer, answered) = oneshot::channel();
+            let question = Message::IsLastWindowOver { grant: grant.clone(), answer };
+            to.send(question).await.map_err(|_| "the warden ends")?;
+            if answered.await.map_err(|_| "the warden ends")? {
+                return Ok(());
+            }
+            tokio::time::sleep(LAST_WINDOW_EVERY).await;
+        }
+    };
+    tokio::time::timeout(bound, over).await.unwrap_or_else(|_| {
+        tracing::warn!(%grant, "a code opens another window while what the last one left is looked for");
+        Ok(())
+    })
 }
 
 /// Hears decisions, for ever. What does not come from root's processes is dropped.

@@ -219,6 +219,10 @@ async fn hear(warden: &mut Warden, message: Message) {
         Message::TryCode { attempt, answer } if !answer.is_closed() => {
             let _ = answer.send(warden.try_code(*attempt));
         }
+        Message::IsLastWindowOver { grant, answer } => {
+            // Whoever asked may be gone.
+            let _ = answer.send(warden.is_last_window_over(&grant));
+        }
         Message::CodeChecked { trial, right, answer } if !answer.is_closed() => {
             let said = Box::pin(warden.code_checked(*trial, right)).await;
             let _ = answer.send(said);

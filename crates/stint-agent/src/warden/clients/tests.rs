@@ -102,3 +102,27 @@ async fn a_line_without_an_end_is_given_up_at_the_bound() {
     let end = hear_courier(7, tokio::io::repeat(b'x'), &to).await;
     assert_eq!(end, format!("a line of more than {MAX_LINE_BYTES} bytes"));
 }
+
+/// A warden that says after so many questions that the last window is over. Answers how many came.
+async fn asked(over_after: u32, bound: Duration) -> u32 {
+    let (to, mut heard) = mpsc::channel(4);
+    let warden = tokio::spawn(async move {
+        let mut count = 0;
+        while let Some(Message::IsLastWindowOver { answer, .. }) = heard.recv().await {
+            count += 1;
+            let _ = answer.send(count >= over_after);
+        }
+        count
+    });
+    let grant = GrantId::new("aaaabbbbcccc").unwrap();
+    wait_for_last_window(&grant, &to, bound).await.unwrap();
+    drop(to);
+    warden.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_code_waits_until_its_grant_s_last_window_is_over_and_not_for_ever() {
+    assert_eq!(asked(1, BOUND).await, 1);
+    assert_eq!(asked(3, BOUND).await, 3);
+    assert!(asked(u32::MAX, LAST_WINDOW_EVERY * 3).await >= 1, "it opens all the same");
+}

@@ -252,6 +252,13 @@ impl Desk {
         }
     }
 
+    /// Whether the receipt of a grant is owed, or in the making, or recorded and not yet forgotten on disk.
+    pub(crate) fn owes(&self, grant: &GrantId) -> bool {
+        self.owed.contains_key(grant)
+            || self.done.contains(grant)
+            || self.waiting.iter().any(|sweep| sweep.order.grant == *grant)
+    }
+
     /// Whether a session opened by a grant that runs commands as root, and its receipt is not recorded.
     pub(crate) fn root_is_owed(&self) -> bool {
         self.owed.values().any(|owed| owed.some_root)

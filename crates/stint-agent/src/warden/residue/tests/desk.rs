@@ -66,6 +66,7 @@ async fn a_receipt_waits_for_its_sweep_and_the_baseline_for_its_record() {
     turn(&mut desk, &mut notes, 1_000, &[]).await;
     turn(&mut desk, &mut notes, 1_200, &[]).await;
     assert!(notes.0.is_empty(), "{:?}", notes.0);
+    assert!(desk.owes(&GrantId::new(GRANT).unwrap()));
     sweeps(&host, GRANT);
     turn(&mut desk, &mut notes, 1_400, &[]).await;
     let [Event::Receipt { sessions: 2, killed: 4, removed, clean: true, .. }, Event::Alarm { what, .. }] =
@@ -76,7 +77,10 @@ async fn a_receipt_waits_for_its_sweep_and_the_baseline_for_its_record() {
     assert!(says(removed, &[".bashrc"]) && what == "residue");
     assert_eq!(host.store().baselines().len(), 1, "not before it is recorded");
     assert!(desk.waits_for_commit());
+    let grant = GrantId::new(GRANT).unwrap();
+    assert!(desk.owes(&grant), "what another window began with now would be forgotten with it");
     desk.forget_done();
+    assert!(!desk.owes(&grant));
     assert!(host.store().baselines().is_empty() && host.store().orders().is_empty());
     turn(&mut desk, &mut notes, 9_000, &[]).await;
     assert_eq!(notes.0.len(), 2, "one receipt");
