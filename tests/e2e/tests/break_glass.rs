@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use stint_e2e::{Dropins, E2eError, Fleet, HOST, Options, processes_of};
-use stint_lab::{CONNECT_TIMEOUT, Host, Outcome, until};
+use stint_lab::{CONNECT_TIMEOUT, Host, Outcome, Session, until};
 
 type Tested = Result<(), E2eError>;
 const BOUND: Duration = stint_lab::PATIENCE;
@@ -36,6 +36,19 @@ command = "/usr/bin/systemctl"
 arguments = ["restart", "nginx.service"]
 "#;
 
+/// All of root, for su and doas.
+const ROOT_GLASS: &str = r#"
+name = "root-glass"
+description = "Root on web hosts when the broker is gone"
+hosts = { labels = { role = "web" } }
+login = { services = ["login"] }
+full_root = true
+max_window = "25s"
+claim_within = "30d"
+codes = 8
+reviews = 1
+"#;
+
 /// Answers each prompt of ssh as it is asked.
 const ANSWERS: &str = r#"#!/bin/sh
 case "$1" in
@@ -53,7 +66,7 @@ fn fleet_with(host_toml: &str) -> Result<Fleet, E2eError> {
     let options = Options {
         host_toml: host_toml.into(),
         pulse_interval: "2s".into(),
-        catalog: &[("web-glass.toml", WEB_GLASS)],
+        catalog: &[("web-glass.toml", WEB_GLASS), ("root-glass.toml", ROOT_GLASS)],
         ..Options::default()
     };
     let fleet = Fleet::with(&options)?;
@@ -67,19 +80,34 @@ fn fleet_with(host_toml: &str) -> Result<Fleet, E2eError> {
 
 /// A sealed grant of alice's, reviewed and on the host, and its codes.
 fn sealed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
-    let (id, codes) = reviewed(fleet, host, codes)?;
+    sealed_of(fleet, "web-glass", host, codes)
+}
+
+/// The same of another entitlement.
+fn sealed_of(
+    fleet: &Fleet,
+    entitlement: &str,
+    host: &str,
+    codes: &str,
+) -> Result<(String, Vec<String>), E2eError> {
+    let (id, codes) = reviewed(fleet, entitlement, host, codes)?;
     fleet.alice.activate(&id)?;
     Ok((id, codes))
 }
 
 /// The same, not on its host yet.
-fn reviewed(fleet: &Fleet, host: &str, codes: &str) -> Result<(String, Vec<String>), E2eError> {
+fn reviewed(
+    fleet: &Fleet,
+    entitlement: &str,
+    host: &str,
+    codes: &str,
+) -> Result<(String, Vec<String>), E2eError> {
     let asked = [
         "--output",
         "json",
         "request",
         "create",
-        "web-glass",
+        entitlement,
         "--host",
         host,
         "--reason",
@@ -201,7 +229,7 @@ fn codes_of_another_host_and_wrong_ones_open_nothing_and_make_one_wait_also_afte
     let host = &fleet.host;
     let (_, codes) = sealed(&fleet, HOST, "1")?;
     let other = fleet.another_host("web-02")?;
-    let (id, others) = reviewed(&fleet, "web-02", "1")?;
+    let (id, others) = reviewed(&fleet, "web-glass", "web-02", "1")?;
     let not_there = fleet.alice.stint(&["grant", "activate", &id, "--wait", "--timeout=3m"])?;
     refused(&not_there, "this host's ceiling allows none");
     drop(other);
@@ -304,5 +332,83 @@ fn whoever_may_log_in_anyway_is_asked_by_sudo_and_runs_it_again() -> Tested {
     session.type_line("sudo -n systemctl restart nginx.service && echo rest''arted")?;
     session.wait_for("restarted", BOUND)?;
     assert!(!session.heard().contains(&codes[0]), "a code does not show: {}", session.heard());
+    Ok(())
+}
+
+/// Alice's logins need no grant; that she becomes somebody by these does.
+const BY_CODE_ALONE: &str = "[managed]\nonly = [{ uid = 1001, services = [\"su\", \"su-l\", \"doas\"] }]\n";
+
+/// Types a line at alice's terminal, and answers each prompt as it comes.
+fn answers(session: &mut Session, line: &str, answers: &[(&str, &str)], then: &str) -> Tested {
+    session.type_line(line)?;
+    for (prompt, answer) in answers {
+        session.wait_for(prompt, BOUND)?;
+        session.type_line(answer)?;
+    }
+    session.wait_for(then, BOUND)?;
+    Ok(())
+}
+
+#[test]
+fn su_and_doas_ask_for_a_code_if_that_is_all_that_lacks_and_the_next_code_comes_after_what_the_last_one_left()
+-> Tested {
+    let full_root = "[ceiling]\nfull_root = true\n[ceiling.break_glass]";
+    let host_toml =
+        HOST_TOML.replace("[managed]\n", BY_CODE_ALONE).replace("[ceiling.break_glass]", full_root);
+    let fleet = fleet_with(&host_toml)?;
+    let host = &fleet.host;
+    host.sh("echo 'permit alice' > /etc/doas.conf")?.check("a rule of doas")?;
+    // A code for something else than root is no use here, and is not asked for.
+    sealed(&fleet, HOST, "1")?;
+    let mut session = host.ssh_session("alice")?;
+    answers(&mut session, "su -c id; echo su''ed", &[("Password:", "root")], "sued")?;
+    let heard = session.heard();
+    assert!(heard.contains("becoming root") && !heard.contains("code:"), "{heard}");
+
+    let (id, codes) = sealed_of(&fleet, "root-glass", HOST, "3")?;
+    fleet.broker.stop()?;
+    // Nobody is there to answer.
+    let unasked = host.ssh("alice", "echo root | su -c id")?;
+    assert!(!unasked.success() && unasked.text().contains("is sealed"), "{unasked}");
+    let reason = ("Reason:", "OPS-12: the broker is gone");
+    let mut session = host.ssh_session("alice")?;
+    let su = [("Password:", "root"), ("code:", codes[0].as_str()), reason];
+    let line = "su -c 'echo uid=$(id -u); setsid sleep 681 & exec sleep 681'";
+    answers(&mut session, line, &su, "uid=0")?;
+    until("su's window to be over", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
+
+    // At once: what the last window left is being taken away, and what this one makes is not.
+    let mut again = host.ssh_session("alice")?;
+    let doas = [("password:", "alice"), ("code:", codes[1].as_str()), reason];
+    let line = "doas sh -c 'echo uid=$(id -u); touch /etc/cron.d/again; setsid sleep 682 & exec sleep 682'";
+    answers(&mut again, line, &doas, "uid=0")?;
+    assert!(host.sh("! pgrep -xf 'sleep 681'")?.success(), "the first window's processes are dead");
+    assert!(host.sh("pgrep -xf 'sleep 682' && test -e /etc/cron.d/again")?.success());
+    until("doas's window to be over", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
+    until("what doas ran to be dead", BOUND, || {
+        host.sh("! pgrep -xf 'sleep 682'").is_ok_and(|said| said.success())
+    })?;
+    let mut last = host.ssh_session("alice")?;
+    let wrong = [("Password:", "root"), ("code:", codes[0].as_str()), reason];
+    answers(&mut last, "su -c 'echo uid=$(id -u)'", &wrong, "was used at")?;
+    for session in [&session, &again, &last] {
+        assert!(!codes.iter().any(|code| session.heard().contains(code)), "a code does not show");
+    }
+
+    fleet.broker.start()?;
+    // Two windows, and each has its own receipt, before the next one was opened.
+    let told = || -> Result<Vec<&str>, E2eError> {
+        let journal = fleet.carol.run(&["audit", "ls", "--host", HOST])?.stdout;
+        let of_grant = journal.lines().filter(|line| line.contains(&id));
+        let word = |line: &str| {
+            ["BREAK-GLASS: alice opened", "receipt"].into_iter().find(|word| line.contains(word))
+        };
+        Ok(of_grant.filter_map(word).collect())
+    };
+    let (opened, receipt) = ("BREAK-GLASS: alice opened", "receipt");
+    until("both receipts to be at the broker", BOUND, || {
+        told().is_ok_and(|told| told == [opened, receipt, opened, receipt])
+    })
+    .inspect_err(|_| eprintln!("{:?}", told()))?;
     Ok(())
 }
