@@ -46,6 +46,8 @@ pub struct Options {
     pub armed: bool,
     /// The host's release of Debian, by its name; none is that of the machine.
     pub suite: Option<&'static str>,
+    /// Further packages of Debian's on a host of the machine's own release.
+    pub packages: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             catalog: &[],
             armed: true,
             suite: None,
+            packages: &[],
         }
     }
 }
@@ -91,7 +94,11 @@ impl Fleet {
 
     /// A fleet of one's own.
     pub fn with(options: &Options) -> Result<Self, E2eError> {
-        let lab = options.suite.map_or_else(Lab::new, |suite| Lab::of(Some(suite)))?;
+        let lab = match options.suite {
+            Some(suite) => Lab::of(Some(suite))?,
+            None if options.packages.is_empty() => Lab::new()?,
+            None => Lab::with_packages(options.packages)?,
+        };
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
         let Options { pulse_interval, keep_alive, certificate_life, .. } = options;

@@ -65,12 +65,13 @@ fn own_suite() -> Result<String, LabError> {
     }
 }
 
-/// The image's folder, built first when this recipe has none yet; of the machine's own release if none is named. A lock keeps two builders apart.
-pub(crate) fn ensure(suite: Option<&str>) -> Result<PathBuf, LabError> {
+/// The image's folder, built first when this recipe has none yet; of the machine's own release if none is named, and with `more` packages
+/// than every host has. A lock keeps two builders apart.
+pub(crate) fn ensure(suite: Option<&str>, more: &[&str]) -> Result<PathBuf, LabError> {
     let cache = cache_dir();
     fs::create_dir_all(&cache).map_err(LabError::file(&cache))?;
     let suite = suite.map_or_else(own_suite, |suite| Ok(suite.to_owned()))?;
-    let image = cache.join(format!("base-{suite}-{:016x}", recipe_hash()));
+    let image = cache.join(format!("base-{suite}-{:016x}", recipe_hash(more)));
     if image.is_dir() {
         return Ok(image);
     }
@@ -78,7 +79,7 @@ pub(crate) fn ensure(suite: Option<&str>) -> Result<PathBuf, LabError> {
     let lock = File::create(&lock_path).map_err(LabError::file(&lock_path))?;
     lock.lock().map_err(LabError::file(&lock_path))?;
     if !image.is_dir() {
-        build(&suite, &cache, &image)?;
+        build(&suite, more, &cache, &image)?;
     }
     Ok(image)
 }
@@ -88,13 +89,14 @@ fn cache_dir() -> PathBuf {
 }
 
 /// A changed recipe is another image. Not a security hash: it names a cache entry.
-fn recipe_hash() -> u64 {
+fn recipe_hash(more: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (CUSTOMISE, PACKAGES).hash(&mut hasher);
+    more.iter().for_each(|package| package.hash(&mut hasher));
     hasher.finish()
 }
 
-fn build(suite: &str, cache: &Path, image: &Path) -> Result<(), LabError> {
+fn build(suite: &str, more: &[&str], cache: &Path, image: &Path) -> Result<(), LabError> {
     eprintln!("stint-lab: building the base image {} (once, about a minute)", image.display());
     let work = cache.join(format!("building-{}", std::process::id()));
     remove_tree(&work)?;
@@ -118,7 +120,7 @@ fn build(suite: &str, cache: &Path, image: &Path) -> Result<(), LabError> {
     for setting in machine_acquire_settings()? {
         command.arg(format!("--aptopt={setting}"));
     }
-    command.arg(format!("--include={}", PACKAGES.join(",")));
+    command.arg(format!("--include={}", [PACKAGES, more].concat().join(",")));
     command.arg(format!("--customize-hook=sh {} \"$1\"", script.display()));
     command.arg(suite).arg(&root).arg(&sources);
     command.env("LC_ALL", "C.UTF-8").env("TMPDIR", cache);

@@ -44,22 +44,26 @@ impl Lab {
     /// Gets what the machine lacks (packages, the base image). [`Lab::new`] does it too; calling it early lets it run
     /// beside other work. `suite` is a release of Debian by its name; none is that of the machine.
     pub fn prepare(suite: Option<&str>) -> Result<PathBuf, LabError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(LabError::NotRoot);
-        }
-        deps::install()?;
-        base::ensure(suite)
+        prepare(suite, &[])
     }
 
     /// Prepares the machine, and makes a switch with the lab's keys. Hosts are of the machine's own release of Debian, or of the one
     /// that `STINT_LAB_SUITE` names.
     pub fn new() -> Result<Self, LabError> {
-        Self::of(std::env::var("STINT_LAB_SUITE").ok().as_deref())
+        Self::of(named_suite().as_deref())
     }
 
     /// The same with hosts of another release of Debian, not older than the machine's own.
     pub fn of(suite: Option<&str>) -> Result<Self, LabError> {
-        let base = Self::prepare(suite)?;
+        Self::on(Self::prepare(suite)?)
+    }
+
+    /// As [`Lab::new`], with further packages of Debian's on its hosts: an image of their own, which is built when it is wanted first.
+    pub fn with_packages(more: &[&str]) -> Result<Self, LabError> {
+        Self::on(prepare(named_suite().as_deref(), more)?)
+    }
+
+    fn on(base: PathBuf) -> Result<Self, LabError> {
         let random = "/proc/sys/kernel/random/uuid";
         let uuid = fs::read_to_string(random).map_err(LabError::file(random))?;
         let id = format!("stint-lab-{}", &uuid[..8]);
@@ -153,6 +157,19 @@ impl Lab {
         }
         write(&self.dir().join("known_hosts"), "")
     }
+}
+
+fn prepare(suite: Option<&str>, more: &[&str]) -> Result<PathBuf, LabError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(LabError::NotRoot);
+    }
+    deps::install()?;
+    base::ensure(suite, more)
+}
+
+/// The release of hosts that `STINT_LAB_SUITE` names; none is that of the machine.
+fn named_suite() -> Option<String> {
+    std::env::var("STINT_LAB_SUITE").ok()
 }
 
 impl Inner {

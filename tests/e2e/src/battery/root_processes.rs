@@ -174,7 +174,10 @@ pub(super) const PROCESSES: &[Case] = &[
         name: "a container of a daemon (docker, podman)",
         act: Act::None,
         takes: Takes::None,
-        claims: &[Claim::cannot(Answer::Reported, "no container daemon runs inside the lab's hosts")],
+        claims: &[Claim::cannot(
+            Answer::Reported,
+            "the battery's hosts have neither; podman is tried beside the battery: killed; what its service runs, or will start, is reported",
+        )],
     },
     Case {
         number: "51",

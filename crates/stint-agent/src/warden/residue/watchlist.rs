@@ -75,6 +75,9 @@ pub(crate) const HOME: &[Place] = &[
     content(Kind::UserUnits, ".config/systemd/user", 3),
     content(Kind::UserUnits, ".config/systemd/user.control", 2),
     content(Kind::UserUnits, ".local/share/systemd/user", 3),
+    // Quadlets: a generator of podman's makes services of them.
+    nothing(Kind::UserUnits, ".config/containers", 0),
+    content(Kind::UserUnits, ".config/containers/systemd", 3),
     content(Kind::UserUnits, ".local/share/dbus-1/services", 1),
     content(Kind::UserUnits, ".config/autostart", 1),
 ];
@@ -129,6 +132,9 @@ pub(crate) const HOST: &[Place] = &[
     nothing(Kind::Units, "usr/lib/systemd/system", 2),
     nothing(Kind::Units, "usr/lib/systemd/user", 2),
     nothing(Kind::Units, "usr/lib/systemd/system-generators", 1),
+    digest(Kind::Units, "etc/containers/systemd", 3),
+    digest(Kind::Units, "run/containers/systemd", 3),
+    nothing(Kind::Units, "usr/share/containers/systemd", 3),
     digest(Kind::Units, "etc/init.d", 1),
     digest(Kind::Units, "etc/rc.local", 0),
     digest(Kind::Units, "etc/dbus-1", 2),
@@ -194,7 +200,11 @@ pub(crate) const HOST: &[Place] = &[
     nothing(Kind::Containers, "run/libpod", 1),
     nothing(Kind::Containers, "var/lib/machines", 1),
     nothing(Kind::Containers, "var/lib/docker/containers", 1),
+    // Each driver of podman's has a folder of its own.
+    nothing(Kind::Containers, "var/lib/containers/storage/btrfs-containers", 1),
     nothing(Kind::Containers, "var/lib/containers/storage/overlay-containers", 1),
+    nothing(Kind::Containers, "var/lib/containers/storage/vfs-containers", 1),
+    nothing(Kind::Containers, "var/lib/containers/storage/zfs-containers", 1),
     digest(Kind::Containers, "etc/systemd/nspawn", 1),
 ];
 
@@ -241,7 +251,7 @@ mod tests {
     fn what_is_undone_by_default_has_its_content_kept() {
         for place in HOME.iter().chain(HOST) {
             let undone = place.kind.default_policy() == stint_grant::residue::Policy::Undo;
-            let is_folder = matches!(place.path, ".ssh" | ".config" | ".config/systemd");
+            let is_folder = matches!(place.path, ".ssh" | ".config" | ".config/containers" | ".config/systemd");
             assert!(!undone || is_folder || place.keep != Keep::Nothing, "{place:?}");
         }
     }
