@@ -43,7 +43,7 @@ description = "Root on web hosts when the broker is gone"
 hosts = { labels = { role = "web" } }
 login = { services = ["login"] }
 full_root = true
-max_window = "25s"
+max_window = "45s"
 claim_within = "30d"
 codes = 8
 reviews = 1

@@ -5,13 +5,10 @@
 //! is handed down) and not to filter devices (`--privileged`: a host may not load programs into the kernel). Where a container's processes
 //! are, and who its father is, is as anywhere: scopes of PID 1's or of the user's own manager, made for them by those.
 
-use std::time::Duration;
-
 use stint_e2e::{E2eError, Fleet, HOST, Options};
-use stint_lab::{Host, until};
+use stint_lab::{Host, PATIENCE, until};
 
 type Tested = Result<(), E2eError>;
-const BOUND: Duration = Duration::from_mins(1);
 
 /// What podman has to be told here, and a tree for a container, one for root and one for alice: a program and its libraries.
 const PREPARE: &str = r#"
@@ -35,7 +32,7 @@ fn fleet() -> Result<Fleet, E2eError> {
 /// Starts a container of alice's, and waits until its program runs.
 fn starts(host: &Host, podman: &str, tree: &str, program: &str) -> Tested {
     let started = host.ssh("alice", &format!("{podman} --rootfs {tree} /bin/{program}"))?;
-    until(&format!("{program} to run: {started}"), BOUND, || runs(host, program))?;
+    until(&format!("{program} to run: {started}"), PATIENCE, || runs(host, program))?;
     Ok(())
 }
 
@@ -53,7 +50,7 @@ fn group(host: &Host, program: &str) -> Result<String, E2eError> {
 fn receipt(fleet: &Fleet, id: &str) -> Result<String, E2eError> {
     let head = format!("receipt of grant {id}");
     let mut found = String::new();
-    until(&format!("the receipt of {id}"), BOUND, || {
+    until(&format!("the receipt of {id}"), PATIENCE, || {
         let told = fleet.carol.stint(&["audit", "ls", "--host", HOST]);
         let line =
             told.ok().and_then(|t| t.stdout.lines().find(|line| line.contains(&head)).map(str::to_owned));
@@ -65,7 +62,7 @@ fn receipt(fleet: &Fleet, id: &str) -> Result<String, E2eError> {
 
 /// Nothing of it runs, and nothing starts it again: podman's own supervisor is gone as well.
 fn is_over(host: &Host, program: &str) -> Tested {
-    until(&format!("{program} and its supervisor to be dead"), BOUND, || {
+    until(&format!("{program} and its supervisor to be dead"), PATIENCE, || {
         !runs(host, program) && host.sh("! pgrep -x -u alice conmon").is_ok_and(|said| said.success())
     })?;
     Ok(())
@@ -101,7 +98,7 @@ fn root_s_container_is_killed_though_pid_1_has_its_scope_and_what_a_service_runs
     starts(host, &format!("sudo -n podman --remote {RUN} --privileged"), "/srv/tree", "sleep 9349")?;
     let of_service = group(host, "sleep 9349")?;
     let scope = of_service.split('/').find(|part| part.starts_with("libpod-")).unwrap_or_default().to_owned();
-    assert!(scope.ends_with(".scope"), "{of_service}");
+    assert!(scope.strip_suffix(".scope").is_some(), "{of_service}");
 
     // Started by nobody yet: by podman's own service at the next boot.
     let create = RUN.replace("run -d", "create --name=later");
@@ -114,7 +111,7 @@ fn root_s_container_is_killed_though_pid_1_has_its_scope_and_what_a_service_runs
     host.ssh("alice", plant)?.check("planting services")?;
 
     fleet.carol.run(&["grant", "revoke", &id, "--reason", "enough"])?;
-    until("root's container to be dead", BOUND, || !runs(host, "sleep 9249"))?;
+    until("root's container to be dead", PATIENCE, || !runs(host, "sleep 9249"))?;
     let receipt = receipt(&fleet, &id)?;
     assert!(!runs(host, "sleep 9249"), "{receipt}");
     let named = [

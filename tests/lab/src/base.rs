@@ -92,7 +92,9 @@ fn cache_dir() -> PathBuf {
 fn recipe_hash(more: &[&str]) -> u64 {
     let mut hasher = DefaultHasher::new();
     (CUSTOMISE, PACKAGES).hash(&mut hasher);
-    more.iter().for_each(|package| package.hash(&mut hasher));
+    for package in more {
+        package.hash(&mut hasher);
+    }
     hasher.finish()
 }
 

@@ -251,7 +251,8 @@ mod tests {
     fn what_is_undone_by_default_has_its_content_kept() {
         for place in HOME.iter().chain(HOST) {
             let undone = place.kind.default_policy() == stint_grant::residue::Policy::Undo;
-            let is_folder = matches!(place.path, ".ssh" | ".config" | ".config/containers" | ".config/systemd");
+            let is_folder =
+                matches!(place.path, ".ssh" | ".config" | ".config/containers" | ".config/systemd");
             assert!(!undone || is_folder || place.keep != Keep::Nothing, "{place:?}");
         }
     }
