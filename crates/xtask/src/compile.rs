@@ -13,8 +13,8 @@ pub(crate) enum Build {
     /// For tests and the demo: the development profile. Its dependencies are those of the unit tests, so a cold machine
     /// compiles them once.
     Test,
-    /// For benches: the module as shipped, the programs optimised without link-time optimisation (the broker's alone
-    /// takes minutes, and no bench times it).
+    /// For benches: what is on the host as shipped, the others optimised without link-time optimisation (the broker's
+    /// alone takes minutes, and no bench times it).
     Bench,
     /// As shipped.
     Release,
@@ -34,12 +34,13 @@ impl Build {
         if release { Self::Release } else { Self::Test }
     }
 
-    /// The profile of the programs, and that of the module; each with its folder under target.
+    /// The profile of what is on the host (`stintd` and the module), and that of the others; each with its folder under
+    /// target.
     fn profiles(self) -> [(&'static str, &'static str); 2] {
         let (dev, lab, release) = (("dev", "debug"), ("lab", "lab"), ("release", "release"));
         match self {
             Self::Test => [dev, dev],
-            Self::Bench => [lab, release],
+            Self::Bench => [release, lab],
             Self::Release => [release, release],
         }
     }
@@ -47,19 +48,29 @@ impl Build {
 
 /// Builds everything that is shipped.
 pub(crate) fn all(build: Build) -> Result<Built, TaskError> {
-    let [(profile, folder), (module_profile, module_folder)] = build.profiles();
-    let mut programs = cargo();
-    programs.args(["build", "--locked", "--profile", profile, "--target", MUSL]);
-    programs.args(["-p", "stint-agent", "-p", "stint-cli", "-p", "stint-broker"]);
-    step("building stintd, stint and stint-broker", &mut programs)?;
+    let [(host_profile, host_folder), (profile, folder)] = build.profiles();
+    let programs = |profile: &str, packages: &[&str]| {
+        let mut programs = cargo();
+        programs.args(["build", "--locked", "--profile", profile, "--target", MUSL]);
+        for package in packages {
+            programs.args(["-p", package]);
+        }
+        step(&format!("building {}", packages.join(" and ")), &mut programs)
+    };
+    if host_profile == profile {
+        programs(profile, &["stint-agent", "stint-cli", "stint-broker"])?;
+    } else {
+        programs(host_profile, &["stint-agent"])?;
+        programs(profile, &["stint-cli", "stint-broker"])?;
+    }
     let mut module = cargo();
-    module.args(["build", "--locked", "--profile", module_profile, "-p", "stint-pam"]);
+    module.args(["build", "--locked", "--profile", host_profile, "-p", "stint-pam"]);
     step("building pam_stint.so", &mut module)?;
 
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = |name: &str| target.join(MUSL).join(folder).join(name);
+    let program = |folder: &str, name: &str| target.join(MUSL).join(folder).join(name);
     Ok(Built {
-        programs: ["stintd", "stint", "stint-broker"].map(program),
-        module: target.join(module_folder).join("libpam_stint.so"),
+        programs: [program(host_folder, "stintd"), program(folder, "stint"), program(folder, "stint-broker")],
+        module: target.join(host_folder).join("libpam_stint.so"),
     })
 }
