@@ -46,10 +46,10 @@ pub fn kill_warden(host: &Host) -> Result<(), LabError> {
     })
 }
 
-/// Somebody's first login by a grant, and the picture of the host that is taken then: a login waits for it only a moment, and what somebody
+/// Somebody's first login by a grant, with a line that does nothing yet, and the picture of the host that is taken then: a login waits for it only a moment, and what somebody
 /// does before it is there is judged by its age alone.
-pub fn first_login(host: &Host, user: &str, grant: &str) -> Result<(), LabError> {
-    host.ssh(user, "true")?.check("the first login")?;
+pub fn first_login(host: &Host, user: &str, line: &str, grant: &str) -> Result<(), LabError> {
+    host.ssh(user, line)?.check("the first login")?;
     let stored = format!("test -e /var/lib/stint/warden/baselines/{grant}.json");
     until("the baseline to be stored", PATIENCE, || host.sh(&stored).is_ok_and(|said| said.success()))
 }

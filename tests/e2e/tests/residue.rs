@@ -36,7 +36,7 @@ fn a_login_s_key_start_up_file_and_crontab_are_put_back_and_the_receipt_says_so(
                    stat -c '%a %U %G' authorized_keys >> /root/before";
     host.sh(prepare)?.check("what alice has")?;
     let id = fleet.grant("web-login", "10m")?;
-    first_login(host, "alice", &id)?;
+    first_login(host, "alice", "true", &id)?;
     let planted = host.ssh(
         "alice",
         "echo 'ssh-ed25519 AAAAevil thief' >> ~/.ssh/authorized_keys; echo 'touch /tmp/evil' > ~/.zshenv; \
@@ -86,7 +86,7 @@ fn full_root_s_ways_in_are_closed_the_rest_is_told_and_nothing_is_called_clean()
     let fleet = Fleet::new()?;
     let host = &fleet.host;
     let id = fleet.grant("web-root", "10m")?;
-    first_login(host, "alice", &id)?;
+    first_login(host, "alice", "true", &id)?;
     let plant = "mkdir -p /root/.ssh; echo 'ssh-ed25519 AAAAevil thief' > /root/.ssh/authorized_keys; \
                  echo 'alice ALL = NOPASSWD: ALL' > /etc/sudoers.d/evil; chattr +i /etc/sudoers.d/evil; \
                  echo '* * * * * root true' > /etc/cron.d/evil; cp /bin/bash /home/bob/sh; chmod 4755 /home/bob/sh; \
@@ -121,7 +121,7 @@ fn a_receipt_is_owed_over_a_killed_warden_and_a_power_cut() -> Tested {
     let fleet = Fleet::new()?;
     let id = fleet.grant("web-login", "10m")?;
     // What is not on disk yet is lost by a power cut, and no receipt is owed.
-    first_login(&fleet.host, "alice", &id)?;
+    first_login(&fleet.host, "alice", "true", &id)?;
     fleet.host.ssh("alice", "echo 'touch /tmp/evil' > ~/.zshenv; sync")?.check("planting")?;
     fleet.host.sh("systemctl kill -s KILL stint-warden.service")?.check("killing the warden")?;
     fleet.host.power_cut()?;

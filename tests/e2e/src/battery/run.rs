@@ -11,7 +11,7 @@ use super::round::{End, Family, Round};
 use super::scan::Scanner;
 use crate::error::E2eError;
 use crate::fleet::{Fleet, Options};
-use crate::watch::unix_now;
+use crate::watch::{first_login, unix_now};
 
 /// How long a technique may take to show that it took.
 const TAKES_BOUND: Duration = PATIENCE;
@@ -113,6 +113,8 @@ struct Tried {
 fn try_round(fleet: &Fleet, round: &'static Round, cases: &[&'static Case]) -> Result<Vec<Row>, E2eError> {
     fleet.host.sh(round.prepare)?.check(format!("making the host ready for {}", round.grant))?;
     let grant = fleet.grant(round.entitlement, &round.end.length(fleet))?;
+    // Of a standing login only its sudo is the grant's.
+    first_login(&fleet.host, "alice", "sudo -n true; true", &grant)?;
     let trial = Trial { fleet, round, grant };
     fleet.lab.control(&["sh", "-c", &trial.fill(round.beside)])?.check("the control side's preparation")?;
     let mut held = Vec::new();
