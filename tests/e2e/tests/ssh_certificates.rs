@@ -261,7 +261,7 @@ fn forge(fleet: &Fleet, principal: &str) -> Result<Stolen, E2eError> {
 
 #[test]
 fn a_broken_broker_opens_nothing_that_the_host_refused_nor_a_grant_bound_to_a_key() -> Tested {
-    let host_toml = "[managed]\nbreak_glass_uid = 1900\n[ceiling.reviews]\nlogin = 2\n";
+    let host_toml = "[managed]\nbreak_glass_uid = 1900\n[limits]\nregister_timeout_ms = 5000\n[ceiling.reviews]\nlogin = 2\n";
     let fleet = Fleet::with(&Options { host_toml: host_toml.into(), ..Options::default() })?;
     let host = &fleet.host;
     let id = fleet.alice.request("web-login", HOST, "10m")?;

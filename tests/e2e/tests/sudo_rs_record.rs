@@ -139,7 +139,7 @@ fn what_was_run_while_the_warden_could_not_hear_is_on_record_after_its_restart_a
 
 #[test]
 fn a_host_that_demands_a_record_which_sudo_rs_cannot_give_refuses_the_rule_with_the_cause() -> Tested {
-    let demands = "[managed]\nbreak_glass_uid = 1900\n[ceiling]\nfull_root = true\n\
+    let demands = "[managed]\nbreak_glass_uid = 1900\n[limits]\nregister_timeout_ms = 5000\n[ceiling]\nfull_root = true\n\
                    record = \"commands\"\n";
     let fleet = Fleet::with(&Options { host_toml: demands.to_owned(), ..Options::default() })?;
     sudo_rs::install(&fleet.host)?;
