@@ -17,6 +17,8 @@ use tokio_rustls::server::TlsStream;
 pub(super) struct Request {
     pub(super) call: String,
     pub(super) body: String,
+    /// What the host showed when it connected (DER).
+    pub(super) certificate: Vec<u8>,
     answer: mpsc::UnboundedSender<Answer>,
 }
 
@@ -116,6 +118,8 @@ async fn serve(
     stream: TlsStream<tokio::net::TcpStream>,
     requests: mpsc::UnboundedSender<Request>,
 ) -> std::io::Result<()> {
+    let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+    let certificate = shown.map(|shown| shown.to_vec()).unwrap_or_default();
     let mut stream = BufReader::new(stream);
     loop {
         let mut first = String::new();
@@ -137,7 +141,8 @@ async fn serve(
         stream.read_exact(&mut body).await?;
         let (answer, mut answers) = mpsc::unbounded_channel();
         let call = first.rsplit_once(' ').unwrap().0.to_owned();
-        let _ = requests.send(Request { call, body: String::from_utf8(body).unwrap(), answer });
+        let (body, certificate) = (String::from_utf8(body).unwrap(), certificate.clone());
+        let _ = requests.send(Request { call, body, certificate, answer });
         match answers.recv().await {
             None => return Ok(()),
             Some(Answer::Whole(status, body)) => {

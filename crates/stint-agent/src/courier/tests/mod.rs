@@ -5,6 +5,8 @@ mod fake_broker;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use stint_api::audit::{ShipRecords, SignedMark};
 use stint_api::hosts::{HostUpdate, Renew, Renewed};
 use stint_grant::ids::Sha256Hex;
@@ -255,7 +257,16 @@ async fn the_certificate_is_renewed_with_a_fresh_key_and_the_stream_opened_with_
     let certificate = scene.broker.certificate(&renew.transport_csr, Duration::ZERO, 30 * DAY);
     request.answer(200, &serde_json::to_string(&Renewed { certificate: certificate.clone() }).unwrap());
     let mut link = scene.link().await;
-    let _stream = scene.broker.next_for(STREAM).await.stream();
+    // A stream that it asked for before is not waited for any more.
+    let new = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let request = loop {
+        let request = scene.broker.next_for(STREAM).await;
+        if request.certificate == *new {
+            break request;
+        }
+        request.answer(503, "");
+    };
+    let _stream = request.stream();
     while !link.hears(connected).await {}
     let after = Store::open(scene.folder.path()).unwrap().transport;
     assert!(after.starts_with(certificate.trim_end()));
