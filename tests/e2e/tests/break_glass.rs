@@ -383,7 +383,10 @@ fn su_and_doas_ask_for_a_code_if_that_is_all_that_lacks_and_the_next_code_comes_
     let line = "doas sh -c 'echo uid=$(id -u); touch /etc/cron.d/again; setsid sleep 682 & exec sleep 682'";
     answers(&mut again, line, &doas, "uid=0")?;
     assert!(host.sh("! pgrep -xf 'sleep 681'")?.success(), "the first window's processes are dead");
-    assert!(host.sh("pgrep -xf 'sleep 682' && test -e /etc/cron.d/again")?.success());
+    // It does so after it has shown who it is.
+    until("doas to make what it makes", BOUND, || {
+        host.sh("pgrep -xf 'sleep 682' && test -e /etc/cron.d/again").is_ok_and(|said| said.success())
+    })?;
     until("doas's window to be over", BOUND, || Dropins::on(host).is_ok_and(|dropins| dropins.0.is_empty()))?;
     until("what doas ran to be dead", BOUND, || {
         host.sh("! pgrep -xf 'sleep 682'").is_ok_and(|said| said.success())
