@@ -152,6 +152,15 @@ impl Fleet {
         arm(&self.host)
     }
 
+    /// An sshd of 9.8 or later turns an address away for a while from which many were denied, whoever comes next. Where everybody comes from
+    /// one address, and is denied again and again, it is told not to.
+    pub fn make_sshd_patient(&self) -> Result<(), E2eError> {
+        let patient = "! sshd -T | grep -qi ^persourcepenalties || \
+                       { echo 'PerSourcePenalties no' >/etc/ssh/sshd_config.d/01-patient.conf && systemctl restart ssh; }";
+        self.host.sh(patient)?.check("a patient sshd")?;
+        Ok(())
+    }
+
     /// One more host of the fleet, enrolled and armed like the first.
     pub fn another_host(&self, name: &str) -> Result<Host, E2eError> {
         let host = self.lab.host(name)?;

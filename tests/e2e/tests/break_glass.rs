@@ -75,6 +75,7 @@ fn fleet_with(host_toml: &str) -> Result<Fleet, E2eError> {
     fs::set_permissions(&answers, Permissions::from_mode(0o755)).map_err(E2eError::file(&answers))?;
     let asks = "printf 'KbdInteractiveAuthentication yes\\nPasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/01-asks.conf && systemctl restart ssh";
     fleet.host.sh(asks)?.check("letting sshd ask")?;
+    fleet.make_sshd_patient()?;
     Ok(fleet)
 }
 

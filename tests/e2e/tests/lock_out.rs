@@ -71,11 +71,7 @@ fn fleet() -> Result<Fleet, E2eError> {
     let standing = "for user in bob carol; do echo \"$user ALL = (ALL) NOPASSWD: ALL\" > /etc/sudoers.d/$user; done; \
                     chmod 440 /etc/sudoers.d/*";
     fleet.host.sh(standing)?.check("standing sudo")?;
-    // An sshd of 9.8 or later turns an address away for a while from which many were denied, whoever comes next. Here everybody comes from
-    // one, and is denied again and again.
-    let patient = "! sshd -T | grep -qi ^persourcepenalties || \
-                   { echo 'PerSourcePenalties no' >/etc/ssh/sshd_config.d/01-patient.conf && systemctl restart ssh; }";
-    fleet.host.sh(patient)?.check("a patient sshd")?;
+    fleet.make_sshd_patient()?;
     fleet.grant("nginx-restart", "30m")?;
     Ok(fleet)
 }
