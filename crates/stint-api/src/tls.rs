@@ -75,6 +75,9 @@ pub fn provider() -> Arc<CryptoProvider> {
 ///
 /// As a [`ServerCertVerifier`] it takes a server if its chain holds a certificate with this hash, and the leaf verifies
 /// under that CA for the server's name and the time. Once the CA itself is known, the server need not send it.
+///
+/// A clock that is behind the leaf's beginning is wrong: the pinned CA says that it is later. That beginning is taken for now then, so that a
+/// host whose clock lost its time still hears its broker, and from it the time. The end of a certificate holds as ever.
 #[derive(Clone, Debug)]
 pub struct PinnedCa {
     sha256: [u8; 32],
@@ -133,6 +136,8 @@ impl ServerCertVerifier for PinnedCa {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
             .map_err(|e| rustls::Error::General(e.to_string()))?;
+        let begin = beginning(end_entity).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().max(begin)));
         verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
     fn verify_tls12_signature(
@@ -241,6 +246,12 @@ pub fn validity_of_pem(pem: &str) -> Result<Validity, TlsError> {
         .map_err(|e| TlsError::BadPem { what: "certificate", cause: e.to_string() })?;
     let validity = certificate.validity();
     Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
+}
+
+/// Unix seconds.
+fn beginning(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    u64::try_from(certificate.validity().not_before.timestamp()).ok()
 }
 
 /// All that an error says about its causes, in one line: the cause of a refused connection lies deep.

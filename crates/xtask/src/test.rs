@@ -2,8 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 
 use crate::compile::{Build, MUSL};
+use crate::dist::Packages;
 use crate::hosts::tell;
 use crate::shell::{TaskError, cargo};
 use crate::{dist, setup};
@@ -11,6 +13,8 @@ use crate::{dist, setup};
 /// What is built for the machine's own libc: what loads or is loaded by its programs, and the harness.
 const GNU: &[&str] = &["stint-pam", "xtask", "stint-lab"];
 const HOSTS: &str = "stint-e2e";
+/// What the names of tests on virtual machines have in them. They take minutes and wait most of the time, so they run beside the others.
+const VIRTUAL: &str = "virtual_machine";
 
 /// How many tests passed and failed.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,35 +61,57 @@ pub(crate) fn all(filter: Option<&str>, count: &mut Count) {
         count.step(&ready);
         return;
     }
+    // What is chosen by name runs in one row.
+    let beside = filter.is_none();
+    // Fetching packages of Debian for a disk leaves the processor to the compiler.
+    let image = beside.then(|| thread::spawn(stint_lab::Lab::prepare_virtual));
+    let chosen: Vec<&str> = filter.map_or_else(|| vec!["--skip", VIRTUAL], |filter| vec![filter]);
+
     let mut programs = cargo();
     programs.args(["test", "--locked", "--no-fail-fast", "--workspace", "--target", MUSL]);
     for package in GNU.iter().chain([&HOSTS]) {
         programs.args(["--exclude", package]);
     }
-    suite("unit tests of the static programs and the pure crates", &mut programs, filter, count);
+    let every: Vec<&str> = filter.into_iter().collect();
+    count.add(suite("unit tests of the static programs and the pure crates", &mut programs, &every));
 
     let mut native = cargo();
     native.args(["test", "--locked", "--no-fail-fast"]);
     for package in GNU {
         native.args(["-p", package]);
     }
-    suite("tests of the PAM module, the lab and the tasks", &mut native, filter, count);
+    count.add(suite("tests of the PAM module, the lab and the tasks", &mut native, &chosen));
 
-    let packages = dist::packages(Build::Test);
-    match packages {
-        Ok(packages) => {
-            let mut hosts = cargo();
-            hosts.args(["test", "--locked", "--no-fail-fast", "-p", HOSTS]);
-            suite("end to end on booted hosts", tell(&mut hosts, &packages), filter, count);
+    let packages = match dist::packages(Build::Test) {
+        Ok(packages) => packages,
+        Err(error) => return count.step(&Err(error)),
+    };
+    // If it could not be made, the tests that need it say why.
+    drop(image.map(thread::JoinHandle::join));
+    thread::scope(|scope| {
+        let virtual_machines = beside.then(|| scope.spawn(|| on_virtual_machines(&packages)));
+        let mut hosts = cargo();
+        hosts.args(["test", "--locked", "--no-fail-fast", "-p", HOSTS]);
+        count.add(suite("end to end on booted hosts", tell(&mut hosts, &packages), &chosen));
+        if let Some(virtual_machines) = virtual_machines {
+            let failed = Count { passed: 0, failed: 1 };
+            count.add(virtual_machines.join().unwrap_or(failed));
         }
-        Err(error) => count.step(&Err(error)),
-    }
+    });
+}
+
+/// The tests that have a virtual machine: the lab's own, then the story's.
+fn on_virtual_machines(packages: &Packages) -> Count {
+    let mut tests = cargo();
+    tests.args(["test", "--locked", "--no-fail-fast", "-p", "stint-lab", "-p", HOSTS]);
+    tests.args(["--test", "virtual_machines", "--test", "virtual"]);
+    suite("on virtual machines", tell(&mut tests, packages), &[VIRTUAL])
 }
 
 /// One `cargo test`, shown as it runs and counted. A runner that fails without a failed test did not compile or died.
-fn suite(name: &str, command: &mut Command, filter: Option<&str>, count: &mut Count) {
+fn suite(name: &str, command: &mut Command, chosen: &[&str]) -> Count {
     eprintln!("==> {name}");
-    command.arg("--").arg("--test-threads=2").args(filter);
+    command.arg("--").arg("--test-threads=2").args(chosen);
     let mut own = Count::default();
     let held = command
         .stdin(Stdio::null())
@@ -102,10 +128,10 @@ fn suite(name: &str, command: &mut Command, filter: Option<&str>, count: &mut Co
             child.wait()
         })
         .is_ok_and(|status| status.success());
-    count.add(own);
     if !held && own.failed == 0 {
-        count.step(&Err(TaskError::Failed { step: name.into(), status: "it did not run to its end".into() }));
+        own.step(&Err(TaskError::Failed { step: name.into(), status: "it did not run to its end".into() }));
     }
+    own
 }
 
 /// Reads `test result: ok. 3 passed; 0 failed; ...`.

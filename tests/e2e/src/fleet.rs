@@ -1,7 +1,5 @@
 //! The fixture of the full story: a broker, its people, and one host, enrolled and armed.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use stint_lab::{BROKER_NAME, Host, Lab, PATIENCE, until};
@@ -48,6 +46,8 @@ pub struct Options {
     pub suite: Option<&'static str>,
     /// Further packages of Debian's on a host of the machine's own release.
     pub packages: &'static [&'static str],
+    /// Whether the host is a virtual machine, with a kernel and a clock of its own.
+    pub virtual_machine: bool,
 }
 
 impl Default for Options {
@@ -61,6 +61,7 @@ impl Default for Options {
             armed: true,
             suite: None,
             packages: &[],
+            virtual_machine: false,
         }
     }
 }
@@ -99,6 +100,8 @@ impl Fleet {
             None if options.packages.is_empty() => Lab::new()?,
             None => Lab::with_packages(options.packages)?,
         };
+        // First, since it may have to wait for its turn.
+        let machine = options.virtual_machine.then(|| lab.virtual_host(HOST)).transpose()?;
         let packages = Packages::find();
         let stint = packages.unpack_cli(&lab)?;
         let Options { pulse_interval, keep_alive, certificate_life, .. } = options;
@@ -130,7 +133,7 @@ impl Fleet {
         broker.publish_roster(&admin, &["bob"])?;
 
         let start = Instant::now();
-        let host = lab.host(HOST)?;
+        let host = machine.map_or_else(|| lab.host(HOST), Ok)?;
         host.install_deb(&packages.host)?;
         prepare(&host, &options.host_toml)?;
         let mut fleet = Self { host, broker, admin, alice, bob, carol, lab, took: Duration::ZERO };
@@ -211,8 +214,8 @@ impl Fleet {
 
     /// The host's identity key as the host itself shows it, in base64.
     pub fn host_key(&self) -> Result<String, E2eError> {
-        let path = self.host.root_path()?.join("var/lib/stint/courier/courier.json");
-        let config = fs::read_to_string(&path).map_err(E2eError::file(&path))?;
+        let path = "/var/lib/stint/courier/courier.json";
+        let config = self.host.exec(&["cat", path])?.check("reading the host's identity")?.stdout;
         let config =
             serde_json::from_str(&config).map_err(|error| E2eError::answer("courier.json", error))?;
         text(&config, "identity_key")
@@ -242,14 +245,10 @@ fn arm(host: &Host) -> Result<(), E2eError> {
 
 /// The service that the story is about, the break-glass account's own sudo, and the host's own ceiling.
 fn prepare(host: &Host, host_toml: &str) -> Result<(), E2eError> {
-    let etc = host.root_path()?.join("etc");
-    let unit = etc.join("systemd/system/nginx.service");
-    fs::write(&unit, "[Service]\nExecStart=/bin/sleep infinity\n").map_err(E2eError::file(&unit))?;
-    let standing = etc.join("sudoers.d/rescue");
-    fs::write(&standing, "rescue ALL = (ALL) NOPASSWD: ALL\n").map_err(E2eError::file(&standing))?;
-    fs::set_permissions(&standing, Permissions::from_mode(0o440)).map_err(E2eError::file(&standing))?;
-    let config = etc.join("stint/host.toml");
-    fs::write(&config, host_toml).map_err(E2eError::file(&config))?;
+    host.write("/etc/systemd/system/nginx.service", b"[Service]\nExecStart=/bin/sleep infinity\n")?;
+    host.write("/etc/sudoers.d/rescue", b"rescue ALL = (ALL) NOPASSWD: ALL\n")?;
+    host.exec(&["chmod", "440", "/etc/sudoers.d/rescue"])?.check("closing a rule of sudo")?;
+    host.write("/etc/stint/host.toml", host_toml.as_bytes())?;
     host.sh("systemctl daemon-reload && systemctl start nginx")?.check("starting the service")?;
     Ok(())
 }

@@ -3,13 +3,15 @@
 //!
 //! `cargo xtask test` builds the packages and runs these tests; to run one by hand, call `cargo xtask dist` first.
 //!
-//! [`Fleet`] is a broker, its people and one host, enrolled and armed. [`battery`] is every known way to stay.
+//! [`Fleet`] is a broker, its people and one host, enrolled and armed. [`battery`] is every known way to stay, [`lock_out`] who gets in
+//! whatever is broken.
 
 pub mod battery;
 mod broker;
 mod error;
 mod fleet;
 mod hardware_key;
+pub mod lock_out;
 mod packages;
 mod person;
 pub mod sudo_rs;

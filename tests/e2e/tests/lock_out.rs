@@ -1,18 +1,20 @@
 //! Whatever is broken: who must get in does, who must not does not, and each refusal names its cause.
 //!
-//! Each test is a row of the matrix: one fault against root on the console, the break-glass account, a local account that stint does not
-//! manage, a managed account with a grant and one without, each for its login and for its sudo. `-- --nocapture` shows the table.
+//! Each test is a row of the matrix ([`stint_e2e::lock_out`]). `-- --nocapture` shows the table.
 //!
 //! What is simulated, and how: the disk that is full is a tmpfs in the place of `/var`; the wall clock is shifted by a preloaded library in
-//! every dynamic program of the host (sshd, sudo, login, systemd), so for the PAM module, but not for the static `stintd`.
+//! every dynamic program of the host (sshd, sudo, login, systemd), so for the PAM module, but not for the static `stintd`. The clock itself is
+//! set in `virtual.rs`.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use stint_e2e::lock_out::{
+    Expected, HOST_TOML, NO_GRANT, OPEN, USUAL, Way, Ways, all_out, holds, no_sudo, prepare,
+};
 use stint_e2e::{E2eError, Fleet, HOST, Options, Packages};
-use stint_lab::{Host, LabError, Outcome, until};
+use stint_lab::{Host, LabError, until};
 
 type Tested = Result<(), E2eError>;
 const BOUND: Duration = stint_lab::PATIENCE;
@@ -20,140 +22,12 @@ const UNITS: &str =
     "stint-warden.socket stint-warden-courier.socket stint-warden.service stint-courier.service";
 const MODULE: &str = "/usr/lib/x86_64-linux-gnu/security/pam_stint.so";
 
-/// Rescue is the break-glass account, carol is not managed, alice has a grant and bob has none. All but alice may always sudo.
-const HOST_TOML: &str = "[managed]\nbreak_glass_uid = 1900\nexempt_uids = [1003]\n\
-                         [limits]\nregister_timeout_ms = 5000\n";
-
-/// What becomes of one way in.
-#[derive(Clone, Copy)]
-enum Way {
-    Open,
-    /// Refused, with these words.
-    Shut(&'static str),
-}
-
-/// A login, and a sudo.
-#[derive(Clone, Copy)]
-struct Ways {
-    login: Way,
-    sudo: Way,
-}
-
-/// What is expected of the managed accounts; for all others every way is open whatever happens.
-#[derive(Clone, Copy)]
-struct Expected {
-    with_grant: Ways,
-    without: Ways,
-}
-
-const OPEN: Ways = Ways { login: Way::Open, sudo: Way::Open };
-const NO_GRANT: Ways = shut("no grant");
-/// As on any day.
-const USUAL: Expected = Expected { with_grant: OPEN, without: NO_GRANT };
-
-const fn shut(words: &'static str) -> Ways {
-    Ways { login: Way::Shut(words), sudo: Way::Shut(words) }
-}
-
-/// Everybody managed is out, with these words.
-const fn all_out(words: &'static str) -> Expected {
-    Expected { with_grant: shut(words), without: shut(words) }
-}
-
-/// Login goes on, sudo does not.
-const fn no_sudo(words: &'static str) -> Expected {
-    Expected { with_grant: Ways { login: Way::Open, sudo: Way::Shut(words) }, ..USUAL }
-}
-
 /// A fleet in which everybody has something to try.
 fn fleet() -> Result<Fleet, E2eError> {
     let fleet = Fleet::with(&Options { host_toml: HOST_TOML.into(), ..Options::default() })?;
-    let standing = "for user in bob carol; do echo \"$user ALL = (ALL) NOPASSWD: ALL\" > /etc/sudoers.d/$user; done; \
-                    chmod 440 /etc/sudoers.d/*";
-    fleet.host.sh(standing)?.check("standing sudo")?;
-    fleet.make_sshd_patient()?;
+    prepare(&fleet)?;
     fleet.grant("nginx-restart", "30m")?;
     Ok(fleet)
-}
-
-/// Tries every way of everybody, prints the row, and holds it against what is expected.
-fn holds(host: &Host, fault: &str, expected: Expected) -> Tested {
-    let rows = [
-        ("root on the console", OPEN, console(host)?),
-        ("break-glass", OPEN, account(host, "rescue", "sudo -n id -u", "0")?),
-        ("not managed", OPEN, account(host, "carol", "sudo -n id -u", "0")?),
-        (
-            "with a grant",
-            expected.with_grant,
-            account(host, "alice", "sudo -n systemctl restart nginx.service && echo done", "done")?,
-        ),
-        ("without a grant", expected.without, account(host, "bob", "sudo -n id -u", "0")?),
-    ];
-    let (mut table, mut wrong) = (String::new(), Vec::new());
-    for (who, wanted, found) in &rows {
-        let _ = write!(table, "{fault:<38} | {who:<20}");
-        for (what, wanted, found) in
-            [("login", wanted.login, &found.login), ("sudo", wanted.sudo, &found.sudo)]
-        {
-            let _ = write!(table, " | {what} {}", if found.is_ok() { "open" } else { "shut" });
-            let as_wanted = match (wanted, found) {
-                (Way::Open, Ok(())) => true,
-                (Way::Shut(words), Err(said)) => said.contains(words),
-                _ => false,
-            };
-            if !as_wanted {
-                let wanted = match wanted {
-                    Way::Open => "it should be open".to_owned(),
-                    Way::Shut(words) => format!("it should be shut with the words {words:?}"),
-                };
-                wrong.push(format!("{fault}: {who}: {what}: {wanted}; it was {found:?}"));
-            }
-        }
-        table.push('\n');
-    }
-    print!("{table}");
-    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), host.diagnosis());
-    Ok(())
-}
-
-/// What became of somebody's ways: why not, if not.
-struct Found {
-    login: Result<(), String>,
-    sudo: Result<(), String>,
-}
-
-/// Root at the console, by its password.
-fn console(host: &Host) -> Result<Found, E2eError> {
-    let mut session = host.terminal("/bin/login root")?;
-    session.wait_for("Password:", BOUND)?;
-    session.type_line("root")?;
-    let shell =
-        until("root's shell", BOUND, || session.heard().contains("root@web-01") || !session.is_open());
-    if shell.is_err() || !session.is_open() {
-        let _ = session.wait_closed(BOUND);
-        return Ok(Found { login: Err(session.heard()), sudo: Err(session.heard()) });
-    }
-    // The shell shows what is typed; only what it makes of it counts.
-    session.type_line("echo login=$(id -u); echo sudo=$(sudo -n id -u); echo all''told; exit")?;
-    session.wait_for("alltold", BOUND)?;
-    session.wait_closed(BOUND)?;
-    let heard = session.heard();
-    let has = |words: &str| if heard.contains(words) { Ok(()) } else { Err(heard.clone()) };
-    Ok(Found { login: has("login=0"), sudo: has("sudo=0") })
-}
-
-/// An account through real ssh; who does not get in tries sudo from a process that runs as that account already.
-fn account(host: &Host, user: &str, sudo: &str, shows: &str) -> Result<Found, E2eError> {
-    let said = |outcome: &Outcome, wanted: &str| {
-        let as_wanted = outcome.success() && outcome.stdout.trim() == wanted;
-        if as_wanted { Ok(()) } else { Err(outcome.to_string()) }
-    };
-    let login = said(&host.ssh(user, "id -un")?, user);
-    let tried = match &login {
-        Ok(()) => host.ssh(user, sudo)?,
-        Err(_) => host.exec(&["runuser", "-u", user, "--", "sh", "-c", sudo])?,
-    };
-    Ok(Found { login, sudo: said(&tried, shows) })
 }
 
 /// The warden is dead and stays so, as after a crash that systemd cannot mend.

@@ -1,14 +1,19 @@
 //! A host to look around in: boots one, installs the packages named as arguments, and runs lines of standard input
-//! inside as root. `cargo run -p stint-lab --example shell -- target/dist/stint-host.deb`
+//! inside as root. `cargo run -p stint-lab --example shell -- target/dist/stint-host.deb`; with `--virtual` before it, a virtual machine.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lab = stint_lab::Lab::new()?;
-    let host = lab.host("web-01")?;
+    let mut packages = std::env::args().skip(1).peekable();
+    let host = if packages.next_if_eq("--virtual").is_some() {
+        lab.virtual_host("web-01")?
+    } else {
+        lab.host("web-01")?
+    };
     println!("{} is up at {}, disk {}", host.name(), host.address(), host.disk_path().display());
-    for deb in std::env::args().skip(1) {
+    for deb in packages {
         print!("{}", host.install_deb(Path::new(&deb))?.text());
     }
     let input = std::io::stdin().lock();

@@ -1,4 +1,5 @@
-//! The image that all hosts share: built once from the machine's own apt configuration, then only read.
+//! The image that all hosts share, and other trees of Debian packages: built once from the machine's own apt configuration, then only
+//! read.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,8 +11,8 @@ use crate::LabError;
 use crate::deps::apt;
 use crate::run::{bounded, capture};
 
-const CUSTOMISE: &str = include_str!("scripts/customise.sh");
-const PACKAGES: &[&str] = &[
+pub(crate) const CUSTOMISE: &str = include_str!("scripts/customise.sh");
+pub(crate) const PACKAGES: &[&str] = &[
     "adduser",
     "at",
     "cron",
@@ -65,52 +66,83 @@ fn own_suite() -> Result<String, LabError> {
     }
 }
 
+/// How a tree is made of Debian packages.
+#[derive(Hash)]
+pub(crate) struct Recipe {
+    /// What mmdebstrap calls the set to begin with: `apt` for a system, `extract` for files alone.
+    pub(crate) variant: &'static str,
+    /// The packages, those that they need apart.
+    pub(crate) packages: Vec<&'static str>,
+    /// Shell that is run on the finished tree, which is its `$1`; not with the variant `extract`.
+    pub(crate) customise: String,
+}
+
 /// The image's folder, built first when this recipe has none yet; of the machine's own release if none is named, and with `more` packages
-/// than every host has. A lock keeps two builders apart.
-pub(crate) fn ensure(suite: Option<&str>, more: &[&str]) -> Result<PathBuf, LabError> {
+/// than every host has.
+pub(crate) fn ensure(suite: Option<&str>, more: &[&'static str]) -> Result<PathBuf, LabError> {
+    let suite = named(suite)?;
+    let packages = [PACKAGES, more].concat();
+    let recipe = Recipe { variant: "apt", packages, customise: CUSTOMISE.into() };
+    let hash = if more.is_empty() { hash_of(&(CUSTOMISE, PACKAGES)) } else { hash_of(&recipe) };
+    cached(&format!("base-{suite}-{hash:016x}"), |image, cache| make_tree(&suite, &recipe, image, cache))
+}
+
+/// This release, or the machine's own.
+pub(crate) fn named(suite: Option<&str>) -> Result<String, LabError> {
+    suite.map_or_else(own_suite, |suite| Ok(suite.to_owned()))
+}
+
+/// A folder of the cache, which `build` fills first when there is none of this name; it is given the folder to make, and the cache for
+/// what it needs beside it. A lock keeps two builders apart.
+pub(crate) fn cached(
+    name: &str,
+    build: impl FnOnce(&Path, &Path) -> Result<(), LabError>,
+) -> Result<PathBuf, LabError> {
     let cache = cache_dir();
     fs::create_dir_all(&cache).map_err(LabError::file(&cache))?;
-    let suite = suite.map_or_else(own_suite, |suite| Ok(suite.to_owned()))?;
-    let image = cache.join(format!("base-{suite}-{:016x}", recipe_hash(more)));
-    if image.is_dir() {
-        return Ok(image);
+    let done = cache.join(name);
+    if done.is_dir() {
+        return Ok(done);
     }
     let lock_path = cache.join("lock");
     let lock = File::create(&lock_path).map_err(LabError::file(&lock_path))?;
     lock.lock().map_err(LabError::file(&lock_path))?;
-    if !image.is_dir() {
-        build(&suite, more, &cache, &image)?;
+    if !done.is_dir() {
+        eprintln!("stint-lab: building {} (once, a minute or two)", done.display());
+        let work = cache.join(format!("building-{}", std::process::id()));
+        remove_tree(&work)?;
+        fs::create_dir_all(&work).map_err(LabError::file(&work))?;
+        let part = work.join("root");
+        let built =
+            build(&part, &work).and_then(|()| fs::rename(&part, &done).map_err(LabError::file(&done)));
+        remove_tree(&work)?;
+        built?;
     }
-    Ok(image)
+    Ok(done)
 }
 
-fn cache_dir() -> PathBuf {
+pub(crate) fn cache_dir() -> PathBuf {
     std::env::var_os("STINT_LAB_CACHE").map_or_else(|| PathBuf::from("/var/cache/stint-lab"), PathBuf::from)
 }
 
 /// A changed recipe is another image. Not a security hash: it names a cache entry.
-fn recipe_hash(more: &[&str]) -> u64 {
+pub(crate) fn hash_of(recipe: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (CUSTOMISE, PACKAGES).hash(&mut hasher);
-    for package in more {
-        package.hash(&mut hasher);
-    }
+    recipe.hash(&mut hasher);
     hasher.finish()
 }
 
-fn build(suite: &str, more: &[&str], cache: &Path, image: &Path) -> Result<(), LabError> {
-    eprintln!("stint-lab: building the base image {} (once, about a minute)", image.display());
-    let work = cache.join(format!("building-{}", std::process::id()));
-    remove_tree(&work)?;
-    fs::create_dir_all(&work).map_err(LabError::file(&work))?;
-    let sources = cache.join(format!("sources-{}.list", std::process::id()));
-    let script = cache.join(format!("customise-{}.sh", std::process::id()));
+/// Makes the tree `root`; `work` is a folder for what that needs.
+pub(crate) fn make_tree(suite: &str, recipe: &Recipe, root: &Path, work: &Path) -> Result<(), LabError> {
+    let sources = work.join("sources.list");
+    let script = work.join("customise.sh");
     write(&sources, machine_sources(suite)?.as_bytes())?;
-    write(&script, CUSTOMISE.as_bytes())?;
+    write(&script, recipe.customise.as_bytes())?;
 
-    let root = work.join("root");
     let mut command = bounded(Duration::from_mins(15), "mmdebstrap");
-    command.args(["--quiet", "--variant=apt", "--mode=root", "--format=directory"]);
+    command
+        .args(["--quiet", "--mode=root", "--format=directory"])
+        .arg(format!("--variant={}", recipe.variant));
     command.args([
         r#"--aptopt=Acquire::Languages "none""#,
         r#"--aptopt=APT::Install-Recommends "false""#,
@@ -122,21 +154,11 @@ fn build(suite: &str, more: &[&str], cache: &Path, image: &Path) -> Result<(), L
     for setting in machine_acquire_settings()? {
         command.arg(format!("--aptopt={setting}"));
     }
-    command.arg(format!("--include={}", [PACKAGES, more].concat().join(",")));
+    command.arg(format!("--include={}", recipe.packages.join(",")));
     command.arg(format!("--customize-hook=sh {} \"$1\"", script.display()));
-    command.arg(suite).arg(&root).arg(&sources);
-    command.env("LC_ALL", "C.UTF-8").env("TMPDIR", cache);
-    let built = capture(command)?.check("building the base image with mmdebstrap");
-
-    for path in [&sources, &script] {
-        fs::remove_file(path).map_err(LabError::file(path))?;
-    }
-    if let Err(error) = built {
-        remove_tree(&work)?;
-        return Err(error);
-    }
-    fs::rename(&root, image).map_err(LabError::file(image))?;
-    remove_tree(&work)
+    command.arg(suite).arg(root).arg(&sources);
+    command.env("LC_ALL", "C.UTF-8").env("TMPDIR", work);
+    capture(command)?.check(format!("making {} with mmdebstrap", root.display())).map(drop)
 }
 
 /// The Debian archives of this machine, as one-line sources; of another release than its own, what stands beside its own in the same

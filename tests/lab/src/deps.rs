@@ -11,6 +11,7 @@ const NEEDED: &[(&str, &str)] = &[
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("ip", "iproute2"),
+    ("mke2fs", "e2fsprogs"),
     ("curl", "curl"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),

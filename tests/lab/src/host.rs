@@ -6,15 +6,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::lab::{Inner, USERS, hosts_text, ssh_keygen, write};
-use crate::run::{BOUND, Outcome, bounded, capture, step};
-use crate::wait::{PATIENCE, gave_up, poll, until};
+use crate::machine::Machine;
+use crate::run::{BOUND, Outcome, Patience, bounded, capture, step};
+use crate::virtual_image::VirtualImage;
+use crate::wait::{gave_up, poll, until};
 use crate::{LabError, ssh};
 
 const CONSOLE: &str = include_str!("scripts/console.pl");
-const BOOT_BOUND: Duration = Duration::from_mins(4);
 
 /// A host with a disk of its own. Dropped, it loses its power; its disk goes with the lab.
 #[derive(Debug)]
@@ -24,26 +24,59 @@ pub struct Host {
     address: String,
     dir: PathBuf,
     supervisor: Mutex<Option<Child>>,
+    /// Of a virtual machine.
+    machine: Option<Machine>,
 }
 
 impl Host {
     pub(crate) fn create(lab: Arc<Inner>, name: &str, address: &str) -> Result<Self, LabError> {
-        let dir = lab.dir.join(name);
-        for part in ["disk/etc/ssh/lab-keys", "work", "root"] {
-            let path = dir.join(part);
-            fs::DirBuilder::new().mode(0o755).recursive(true).create(&path).map_err(LabError::file(&path))?;
-        }
-        let host =
-            Self { lab, name: name.into(), address: address.into(), dir, supervisor: Mutex::default() };
+        let host = Self::laid_out(lab, name, address, None)?;
         host.write_identity()?;
         host.plug_in()?;
         host.start()?;
         Ok(host)
     }
 
+    pub(crate) fn create_virtual(
+        lab: Arc<Inner>,
+        name: &str,
+        address: &str,
+        image: VirtualImage,
+    ) -> Result<Self, LabError> {
+        let host = Self::laid_out(lab, name, address, Some(image))?;
+        host.write_identity()?;
+        if let Some(machine) = &host.machine {
+            machine.write_identity(&host.disk_path(), address)?;
+            Machine::plug_in(&host.switch(), &host.port())?;
+        }
+        host.start()?;
+        Ok(host)
+    }
+
+    fn laid_out(
+        lab: Arc<Inner>,
+        name: &str,
+        address: &str,
+        image: Option<VirtualImage>,
+    ) -> Result<Self, LabError> {
+        let dir = lab.dir.join(name);
+        for part in ["disk/etc/ssh/lab-keys", "work", "root"] {
+            let path = dir.join(part);
+            fs::DirBuilder::new().mode(0o755).recursive(true).create(&path).map_err(LabError::file(&path))?;
+        }
+        let machine = image.map(|image| Machine::new(name, &dir, image));
+        let supervisor = Mutex::default();
+        Ok(Self { lab, name: name.into(), address: address.into(), dir, supervisor, machine })
+    }
+
     /// The host's name, by which the control side reaches it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is a virtual machine, with a kernel and a clock of its own.
+    pub fn is_virtual(&self) -> bool {
+        self.machine.is_some()
     }
 
     /// The host's address on the switch.
@@ -71,8 +104,18 @@ impl Host {
             .map_err(LabError::file(&log_path))?;
         let errors = log.try_clone().map_err(LabError::file(&log_path))?;
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--", "setsid", "sh"]).arg(self.lab.dir.join("boot.sh"));
-        command.arg(&self.lab.id).arg(&self.name).arg(&self.lab.base).arg(&self.dir);
+        command.args(["--mount", "--", "setsid", "sh"]);
+        match &self.machine {
+            None => {
+                command.arg(self.lab.dir.join("boot.sh")).arg(&self.lab.id).arg(&self.name);
+                command.arg(&self.lab.base).arg(&self.dir);
+            }
+            Some(machine) => {
+                command.arg(self.lab.dir.join("boot_virtual.sh")).arg(&self.lab.id).arg(&self.name);
+                command.args(machine.boot_arguments()).arg(self.port());
+                command.arg(Machine::hardware_address(&self.address));
+            }
+        }
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         *supervisor =
             Some(command.spawn().map_err(|source| LabError::Start { program: "unshare".into(), source })?);
@@ -91,20 +134,35 @@ impl Host {
 
     /// An orderly power-off; the disk stays.
     pub fn stop(&self) -> Result<(), LabError> {
-        let pid = self.nspawn_pid()?;
-        step("asking for power-off", "kill", &["-TERM", &pid.to_string()])?;
+        if self.machine.is_some() {
+            // Its answer may be lost with the agent: what counts is that the machine ends.
+            let _ = self.exec(&["systemctl", "poweroff", "--no-block"]);
+        } else {
+            let pid = self.nspawn_pid()?;
+            step("asking for power-off", "kill", &["-TERM", &pid.to_string()])?;
+        }
         let gone = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
-        until("the host to power off", PATIENCE, || self.lock().as_mut().is_none_or(gone))?;
+        until("the host to power off", self.patience().shutdown, || self.lock().as_mut().is_none_or(gone))?;
         self.reap_supervisor()
     }
 
     /// A reboot as people do it: `systemctl reboot` inside, then up again on the same disk.
     pub fn reboot(&self) -> Result<(), LabError> {
-        let before = self.leader()?;
+        let boot = || match &self.machine {
+            None => self.leader().map(|leader| leader.to_string()),
+            Some(_) => Ok(self
+                .exec(&["cat", "/proc/sys/kernel/random/boot_id"])?
+                .check("asking for the boot")?
+                .stdout),
+        };
+        let before = boot()?;
         // The answer may be lost with the connection: what counts is the new first process.
-        self.exec(&["systemctl", "reboot"])?;
-        until("the host to go down for its reboot", PATIENCE, || {
-            self.leader().is_ok_and(|now| now != before)
+        let asked = self.exec(&["systemctl", "reboot", "--no-block"]);
+        if self.machine.is_none() {
+            asked?;
+        }
+        until("the host to go down for its reboot", self.patience().shutdown, || {
+            boot().is_ok_and(|now| now != before)
         })?;
         self.wait_until_up()
     }
@@ -124,12 +182,15 @@ impl Host {
         self.enter(Command::new("nsenter"), program)
     }
 
-    /// Runs a program inside the host as root, within five minutes.
+    /// Runs a program inside the host as root, within five minutes (ten on a virtual machine).
     pub fn exec<S: AsRef<OsStr>>(&self, argv: &[S]) -> Result<Outcome, LabError> {
         let (program, args) = argv.split_first().ok_or_else(|| LabError::State {
             host: self.name.clone(),
             state: "asked to run nothing; give a program".into(),
         })?;
+        if let Some(machine) = &self.machine {
+            return machine.exec(argv, &[]);
+        }
         let mut command = self.enter(bounded(BOUND, "nsenter"), program)?;
         command.args(args);
         capture(command)
@@ -142,22 +203,26 @@ impl Host {
 
     /// Runs a command through real ssh as a user, with that user's key.
     pub fn ssh(&self, user: &str, line: &str) -> Result<Outcome, LabError> {
-        ssh::run(&self.lab, user, &self.name, &[], line)
+        ssh::run(&self.lab, user, &self.name, &[], line, self.patience())
     }
 
     /// Like [`Host::ssh`], with further options of the ssh client (`-i`, `-o`, `-L`) before the destination.
     pub fn ssh_with(&self, user: &str, options: &[&str], line: &str) -> Result<Outcome, LabError> {
-        ssh::run(&self.lab, user, &self.name, options, line)
+        ssh::run(&self.lab, user, &self.name, options, line, self.patience())
     }
 
     /// Starts a command through real ssh, with further options of the ssh client, and lets it run: its input stays open.
     pub fn ssh_held(&self, user: &str, options: &[&str], line: &str) -> Result<ssh::Session, LabError> {
-        ssh::Session::hold(&self.lab, user, &self.name, options, line)
+        ssh::Session::hold(&self.lab, user, &self.name, options, line, self.patience())
     }
 
     /// Opens an interactive login shell on a terminal, through real ssh.
     pub fn ssh_session(&self, user: &str) -> Result<ssh::Session, LabError> {
-        ssh::Session::open(&self.lab, user, &self.name)
+        ssh::Session::open(&self.lab, user, &self.name, self.patience())
+    }
+
+    fn patience(&self) -> Patience {
+        if self.is_virtual() { Patience::EMULATED } else { Patience::USUAL }
     }
 
     /// Runs a line of shell, one command, as root on a terminal of the host, outside any session: `/bin/login bob` is bob at the
@@ -168,13 +233,35 @@ impl Host {
         ssh::Session::of(command)
     }
 
+    /// Sits down at a virtual machine's own console, a serial port with a `login:` prompt. Whoever stands up should log out before.
+    pub fn serial_console(&self) -> Result<ssh::Session, LabError> {
+        let machine = self.machine.as_ref().ok_or_else(|| LabError::State {
+            host: self.name.clone(),
+            state: "not a virtual machine; its console is `terminal(\"/bin/login root\")`".into(),
+        })?;
+        let path = self.dir.join("console.sock");
+        machine.console().and_then(|port| ssh::Session::at(port).map_err(LabError::file(path)))
+    }
+
     /// Installs a package file with dpkg, as `apt install ./file.deb` does once its dependencies are there.
     pub fn install_deb(&self, deb: &Path) -> Result<Outcome, LabError> {
         let name = deb.file_name().unwrap_or(OsStr::new("package.deb"));
-        let inside = self.root_path()?.join("root").join(name);
-        fs::copy(deb, &inside).map_err(LabError::file(deb))?;
-        let line = format!("DEBIAN_FRONTEND=noninteractive dpkg -i '/root/{}'", name.to_string_lossy());
-        self.sh(&line)?.check(format!("installing {} on {}", deb.display(), self.name))
+        let inside = format!("/root/{}", name.to_string_lossy());
+        self.write(&inside, &fs::read(deb).map_err(LabError::file(deb))?)?;
+        self.sh(&format!("DEBIAN_FRONTEND=noninteractive dpkg -i '{inside}'"))?.check(format!(
+            "installing {} on {}",
+            deb.display(),
+            self.name
+        ))
+    }
+
+    /// Writes a file of the host, anew or over the one that is there, which keeps its owner and mode. The path begins with `/`.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> Result<(), LabError> {
+        if let Some(machine) = &self.machine {
+            return machine.write(path, bytes);
+        }
+        let inside = self.root_path()?.join(path.trim_start_matches('/'));
+        fs::write(&inside, bytes).map_err(LabError::file(&inside))
     }
 
     /// The host's file tree as the machine sees it while the host is up, mounts of the host included.
@@ -189,6 +276,11 @@ impl Host {
 
     /// The machine's process id of the host's first process.
     pub fn leader(&self) -> Result<u32, LabError> {
+        if self.machine.is_some() {
+            let state =
+                "a virtual machine, whose processes and files are its own; use exec, sh, write or ssh";
+            return Err(LabError::State { host: self.name.clone(), state: state.into() });
+        }
         let pid = self.nspawn_pid()?;
         let path = format!("/proc/{pid}/task/{pid}/children");
         let children = fs::read_to_string(&path).map_err(LabError::file(path))?;
@@ -277,7 +369,7 @@ impl Host {
     }
 
     fn wait_until_up(&self) -> Result<(), LabError> {
-        let booted = poll("the host to boot", BOOT_BOUND, || {
+        let booted = poll("the host to boot", self.patience().boot, || {
             if !self.supervisor_lives() {
                 return Some(Err(self.down()));
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::Host;
 use crate::run::{BOUND, Outcome, bounded, capture, step};
-use crate::{LabError, base, deps};
+use crate::{LabError, base, deps, machine, virtual_image};
 
 /// The accounts of every host: three people, a break-glass account, and root.
 pub const USERS: &[&str] = &["alice", "bob", "carol", "rescue", "root"];
@@ -20,6 +20,7 @@ pub const CONTROL_ADDRESS: &str = "10.77.0.1";
 pub const BROKER_NAME: &str = "broker.lab";
 
 pub(crate) const BOOT: &str = include_str!("scripts/boot.sh");
+const BOOT_VIRTUAL: &str = include_str!("scripts/boot_virtual.sh");
 pub(crate) const CUT: &str = include_str!("scripts/cut.sh");
 const CONTROL: &str = include_str!("scripts/control.sh");
 const REAP: &str = include_str!("scripts/reap.sh");
@@ -36,8 +37,11 @@ pub(crate) struct Inner {
     pub(crate) id: String,
     pub(crate) dir: PathBuf,
     pub(crate) base: PathBuf,
+    suite: Option<String>,
     reaper: Mutex<Child>,
     hosts: Mutex<Vec<(String, String)>>,
+    /// Held from its first virtual machine to the end of the lab.
+    turn: Mutex<Option<fs::File>>,
 }
 
 impl Lab {
@@ -45,6 +49,13 @@ impl Lab {
     /// beside other work. `suite` is a release of Debian by its name; none is that of the machine.
     pub fn prepare(suite: Option<&str>) -> Result<PathBuf, LabError> {
         prepare(suite, &[])
+    }
+
+    /// The same for virtual machines of [`Lab::new`].
+    pub fn prepare_virtual() -> Result<(), LabError> {
+        let suite = named_suite();
+        Self::prepare(suite.as_deref())?;
+        virtual_image::ensure(suite.as_deref()).map(drop)
     }
 
     /// Prepares the machine, and makes a switch with the lab's keys. Hosts are of the machine's own release of Debian, or of the one
@@ -55,15 +66,16 @@ impl Lab {
 
     /// The same with hosts of another release of Debian, not older than the machine's own.
     pub fn of(suite: Option<&str>) -> Result<Self, LabError> {
-        Self::on(Self::prepare(suite)?)
+        Self::on(Self::prepare(suite)?, suite)
     }
 
     /// As [`Lab::new`], with further packages of Debian's on its hosts: an image of their own, which is built when it is wanted first.
-    pub fn with_packages(more: &[&str]) -> Result<Self, LabError> {
-        Self::on(prepare(named_suite().as_deref(), more)?)
+    pub fn with_packages(more: &[&'static str]) -> Result<Self, LabError> {
+        let suite = named_suite();
+        Self::on(prepare(suite.as_deref(), more)?, suite.as_deref())
     }
 
-    fn on(base: PathBuf) -> Result<Self, LabError> {
+    fn on(base: PathBuf, suite: Option<&str>) -> Result<Self, LabError> {
         let random = "/proc/sys/kernel/random/uuid";
         let uuid = fs::read_to_string(random).map_err(LabError::file(random))?;
         let id = format!("stint-lab-{}", &uuid[..8]);
@@ -71,11 +83,20 @@ impl Lab {
             std::env::var_os("STINT_LAB_DIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
         let dir = parent.join(&id);
         fs::DirBuilder::new().mode(0o755).recursive(true).create(&dir).map_err(LabError::file(&dir))?;
-        for (name, text) in [("boot.sh", BOOT), ("cut.sh", CUT), ("control.sh", CONTROL), ("reap.sh", REAP)] {
+        let scripts = [
+            ("boot.sh", BOOT),
+            ("boot_virtual.sh", BOOT_VIRTUAL),
+            ("cut.sh", CUT),
+            ("control.sh", CONTROL),
+            ("reap.sh", REAP),
+        ];
+        for (name, text) in scripts {
             write(&dir.join(name), text)?;
         }
         let reaper = start_reaper(&id, &dir)?;
-        let lab = Self { inner: Arc::new(Inner { id, dir, base, reaper, hosts: Mutex::default() }) };
+        let suite = suite.map(str::to_owned);
+        let (hosts, turn) = (Mutex::default(), Mutex::default());
+        let lab = Self { inner: Arc::new(Inner { id, dir, base, suite, reaper, hosts, turn }) };
         lab.make_switch()?;
         lab.make_keys()?;
         lab.inner.write_hosts_file()?;
@@ -104,6 +125,24 @@ impl Lab {
 
     /// Makes a new host of this name and boots it. Names are host names of at most 32 characters.
     pub fn host(&self, name: &str) -> Result<Host, LabError> {
+        Host::create(self.inner.clone(), name, &self.place(name)?)
+    }
+
+    /// The same on a virtual machine, with a kernel and a clock of its own: for what a host that shares the machine's cannot show. Emulated,
+    /// so it boots in half a minute and is slow. Its image is built when the first one is made. One lab at a time has virtual machines, on
+    /// the whole machine: this waits until there is none.
+    pub fn virtual_host(&self, name: &str) -> Result<Host, LabError> {
+        let mut held = self.inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_none() {
+            *held = Some(machine::turn()?);
+        }
+        drop(held);
+        let image = virtual_image::ensure(self.inner.suite.as_deref())?;
+        Host::create_virtual(self.inner.clone(), name, &self.place(name)?, image)
+    }
+
+    /// A place on the switch for a host of this name. Answers its address.
+    fn place(&self, name: &str) -> Result<String, LabError> {
         let address = {
             let mut hosts = self.inner.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             if hosts.iter().any(|(other, _)| other == name) {
@@ -114,7 +153,7 @@ impl Lab {
             address
         };
         self.inner.write_hosts_file()?;
-        Host::create(self.inner.clone(), name, &address)
+        Ok(address)
     }
 
     /// A command that will run on the control side, where `broker.lab` is this side and hosts have their names.
@@ -159,7 +198,7 @@ impl Lab {
     }
 }
 
-fn prepare(suite: Option<&str>, more: &[&str]) -> Result<PathBuf, LabError> {
+fn prepare(suite: Option<&str>, more: &[&'static str]) -> Result<PathBuf, LabError> {
     if !nix::unistd::geteuid().is_root() {
         return Err(LabError::NotRoot);
     }
@@ -191,7 +230,6 @@ impl Inner {
         write(&self.dir.join("hosts"), &hosts_text(&(names.join("\n") + "\n")))
     }
 }
-
 /// The names that every side of the lab knows, and these.
 pub(crate) fn hosts_text(more: &str) -> String {
     format!("127.0.0.1 localhost\n{CONTROL_ADDRESS} {BROKER_NAME} control\n{more}")

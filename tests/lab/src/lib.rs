@@ -1,4 +1,4 @@
-//! Booted Debian hosts for tests and the demo: real systemd, logind, sshd, sudo, cron and PAM, in systemd-nspawn.
+//! Booted Debian hosts for tests and the demo: real systemd, logind, sshd, sudo, cron and PAM, in systemd-nspawn, or in a virtual machine.
 //!
 //! What is tested here is what people run: a host is installed from the package, entered through ssh, and can lose
 //! its power or its network. A host boots in about half a second and costs some 10 MB of disk.
@@ -22,19 +22,25 @@
 //! - A reaper process waits for the lab's process to end, in whatever way, and then removes everything by id. Dropping
 //!   the [`Lab`] ends it the same way and waits for it.
 //!
-//! What it cannot show: a power cut ends every process at once, but what was written and not synced survives, since the
-//! kernel lives on. Clocks, audit and memory limits need a virtual machine.
+//! What such hosts cannot show: a power cut ends every process at once, but what was written and not synced survives, since the
+//! kernel lives on; and the clock and the kernel are the machine's. For these there is [`Lab::virtual_host`], of the same packages and on the
+//! same switch, with a kernel and a clock of its own. It is emulated: half a minute to boot, 1 GB of memory, and several times slower.
+//! Root reaches it past its PAM and its network, as it does the others ([`Host::exec`]), but what needs the host's processes or files seen from
+//! this machine ([`Host::command`], [`Host::root_path`], [`Host::leader`], [`Host::disk_path`]) it does not have.
 //!
 //! It needs root and a Debian machine with a kernel that has overlayfs and cgroup v2.
 
+mod agent;
 mod base;
 mod deps;
 mod error;
 mod host;
 mod lab;
 mod leftovers;
+mod machine;
 mod run;
 mod ssh;
+mod virtual_image;
 mod wait;
 
 pub use deps::install as install_dependencies;

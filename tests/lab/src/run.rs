@@ -6,9 +6,37 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::LabError;
+use crate::wait::PATIENCE;
 
 /// How long a program that the lab runs may take, unless the caller says otherwise.
 pub(crate) const BOUND: Duration = Duration::from_mins(5);
+
+/// How long a host may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a program to its end.
+    pub(crate) run: Duration,
+    /// For ssh, to the end of its key exchange.
+    pub(crate) connect: Duration,
+    pub(crate) boot: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+impl Patience {
+    pub(crate) const USUAL: Self = Self {
+        run: BOUND,
+        connect: Duration::from_mins(1),
+        boot: Duration::from_mins(4),
+        shutdown: PATIENCE,
+    };
+    /// Several times slower, and other things run beside it.
+    pub(crate) const EMULATED: Self = Self {
+        run: Duration::from_mins(10),
+        connect: Duration::from_mins(2),
+        boot: Duration::from_mins(10),
+        shutdown: Duration::from_mins(5),
+    };
+}
 
 /// What a finished program left: its status (128 + signal when killed) and its output.
 #[derive(Debug, Clone, PartialEq, Eq)]

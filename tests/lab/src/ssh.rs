@@ -1,25 +1,30 @@
 //! Real ssh from the control side: commands, and interactive sessions on a terminal.
 
+use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::LabError;
 use crate::lab::Inner;
-use crate::run::{BOUND, Outcome, bounded, capture};
+use crate::run::{Outcome, Patience, bounded, capture};
 use crate::wait::{poll, until};
 
 /// An option of ssh's. It counts until the host has greeted, which a busy one does late.
 pub const CONNECT_TIMEOUT: &str = "ConnectTimeout=60";
 
 /// Only the lab's keys and host keys; messages at the level a person sees, which carries the banner of a denial.
-fn client(lab: &Inner, prefix: Command, user: &str, options: &[&str]) -> Command {
+fn client(lab: &Inner, prefix: Command, user: &str, options: &[&str], patience: Patience) -> Command {
     let mut command = lab.control(prefix, "ssh");
     // ssh takes the first value of an option: the caller's own come before these.
     command.args(["-F", "none"]).args(options);
-    command.args(["-o", "BatchMode=yes", "-o", "LogLevel=INFO", "-o"]).arg(CONNECT_TIMEOUT);
+    command.args(["-o", "BatchMode=yes", "-o", "LogLevel=INFO", "-o"]);
+    command.arg(format!("ConnectTimeout={}", patience.connect.as_secs()));
     command.args(["-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes"]);
     command.arg("-o").arg(format!("UserKnownHostsFile={}", lab.dir.join("known_hosts").display()));
     command.arg("-i").arg(lab.key(user));
@@ -33,8 +38,9 @@ pub(crate) fn run(
     host: &str,
     options: &[&str],
     line: &str,
+    patience: Patience,
 ) -> Result<Outcome, LabError> {
-    let mut command = client(lab, bounded(BOUND, "unshare"), user, options);
+    let mut command = client(lab, bounded(patience.run, "unshare"), user, options, patience);
     command.arg(format!("{user}@{host}")).arg(line);
     capture(command)
 }
@@ -42,15 +48,17 @@ pub(crate) fn run(
 /// Somebody at a terminal of the host, over ssh or at its console. Dropped, its client is ended.
 #[derive(Debug)]
 pub struct Session {
-    client: Child,
-    input: Option<ChildStdin>,
+    /// None at a serial port, where nothing is between.
+    client: Option<Child>,
+    port: Option<UnixStream>,
+    input: Option<File>,
     heard: Arc<Mutex<String>>,
     listeners: Vec<JoinHandle<()>>,
 }
 
 impl Session {
-    pub(crate) fn open(lab: &Inner, user: &str, host: &str) -> Result<Self, LabError> {
-        let mut command = client(lab, Command::new("unshare"), user, &["-tt"]);
+    pub(crate) fn open(lab: &Inner, user: &str, host: &str, patience: Patience) -> Result<Self, LabError> {
+        let mut command = client(lab, Command::new("unshare"), user, &["-tt"], patience);
         command.arg(format!("{user}@{host}")).env("TERM", "dumb");
         Self::of(command)
     }
@@ -61,8 +69,9 @@ impl Session {
         host: &str,
         options: &[&str],
         line: &str,
+        patience: Patience,
     ) -> Result<Self, LabError> {
-        let mut command = client(lab, Command::new("unshare"), user, options);
+        let mut command = client(lab, Command::new("unshare"), user, options, patience);
         command.arg(format!("{user}@{host}")).arg(line);
         Self::of(command)
     }
@@ -75,8 +84,17 @@ impl Session {
         let heard = Arc::new(Mutex::new(String::new()));
         let stdout = client.stdout.take().map(|stdout| listen(stdout, Arc::clone(&heard)));
         let stderr = client.stderr.take().map(|stderr| listen(stderr, Arc::clone(&heard)));
-        let input = client.stdin.take();
-        Ok(Self { client, input, heard, listeners: stdout.into_iter().chain(stderr).collect() })
+        let input = client.stdin.take().map(|input| File::from(OwnedFd::from(input)));
+        let listeners = stdout.into_iter().chain(stderr).collect();
+        Ok(Self { client: Some(client), port: None, input, heard, listeners })
+    }
+
+    /// Somebody at a serial port: it is there before and after them, so it never closes.
+    pub(crate) fn at(port: UnixStream) -> std::io::Result<Self> {
+        let heard = Arc::new(Mutex::new(String::new()));
+        let listeners = vec![listen(port.try_clone()?, Arc::clone(&heard))];
+        let input = File::from(OwnedFd::from(port.try_clone()?));
+        Ok(Self { client: None, port: Some(port), input: Some(input), heard, listeners })
     }
 
     /// Types a line.
@@ -104,23 +122,32 @@ impl Session {
 
     /// True while the connection stands.
     pub fn is_open(&mut self) -> bool {
-        matches!(self.client.try_wait(), Ok(None))
+        self.client.as_mut().is_none_or(|client| matches!(client.try_wait(), Ok(None)))
     }
 
     /// Waits until the host or the network has ended the connection, and all is heard that was shown before.
     pub fn wait_closed(&mut self, bound: Duration) -> Result<ExitStatus, LabError> {
         until("the session to end", bound, || !self.is_open())?;
         until("the last words of the session", bound, || self.listeners.iter().all(JoinHandle::is_finished))?;
-        self.client.wait().map_err(|source| LabError::Start { program: "ssh".into(), source })
+        match self.client.as_mut() {
+            Some(client) => client.wait().map_err(|source| LabError::Start { program: "ssh".into(), source }),
+            None => Err(LabError::State { host: "the session".into(), state: "at a serial port".into() }),
+        }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Both fail only when the client has ended already.
-        let _ = self.client.kill();
-        let _ = self.client.wait();
+        if let Some(port) = &self.port {
+            // Else who listens holds the port for ever, and the next to come is not heard.
+            let _ = port.shutdown(Shutdown::Both);
+        }
+        if let Some(client) = &mut self.client {
+            // Both fail only when the client has ended already.
+            let _ = client.kill();
+            let _ = client.wait();
+        }
     }
 }
 

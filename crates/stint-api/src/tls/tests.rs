@@ -107,6 +107,25 @@ fn a_certificate_past_its_end_is_refused() {
     assert!(refused.contains("expired"), "{refused}");
 }
 
+fn leaf_of(ca: &Ca, from: (i32, u8), to: (i32, u8)) -> CertificateDer<'static> {
+    let mut params = CertificateParams::new(vec!["broker.example".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(from.0, from.1, 1);
+    params.not_after = rcgen::date_time_ymd(to.0, to.1, 1);
+    params.signed_by(&KeyPair::generate().unwrap(), ca).unwrap().der().clone()
+}
+
+#[test]
+fn a_clock_that_is_behind_does_not_keep_the_broker_out_and_lets_nobody_else_in() {
+    let (ours, theirs) = (ca(), ca());
+    let pinned = PinnedCa::from_ca_pem(&ours.pem()).unwrap();
+    let later = leaf_of(&ours, (2031, 1), (2032, 1));
+    assert_eq!(check(&pinned, &later, &[], "broker.example"), Ok(()));
+    assert!(check(&pinned, &later, &[], "other.example").is_err());
+    assert!(check(&pinned, &leaf_of(&theirs, (2031, 1), (2032, 1)), &[], "broker.example").is_err());
+    // It ends before it begins: at no time is it good.
+    assert!(check(&pinned, &leaf_of(&ours, (2031, 1), (2030, 1)), &[], "broker.example").is_err());
+}
+
 #[test]
 fn a_pin_that_is_no_hash_is_refused() {
     for bad in ["", "abcd", "zz", &"0".repeat(63), &"0".repeat(66)] {

@@ -26,7 +26,7 @@ pub fn text(report: &Report) -> String {
     let count = |verdict| report.count(verdict);
     let _ = writeln!(
         out,
-        "\n{} claims hold, {} not tried in the lab; {} fail, {} late, {} broken",
+        "\n{} claims hold, {} not tried on these hosts; {} fail, {} late, {} broken",
         count(Verdict::Holds),
         count(Verdict::Cannot),
         count(Verdict::Fails),

@@ -234,7 +234,7 @@ const MODULE: &[Case] = &[
         takes: Takes::None,
         claims: &[Claim::cannot(
             Answer::Denied,
-            "the lab's hosts share the machine's clock, and may not set it",
+            "the battery's hosts share the machine's clock; it is tried on a virtual machine by `cargo test -p stint-e2e --test virtual`: killed, undone, denied and reported",
         )],
     },
 ];

@@ -1,5 +1,5 @@
-//! What lives in the kernel and has no file: sockets that listen, modules, shared memory, formats, core dumps, mounts, and the services
-//! that run.
+//! What lives in the kernel and has no file: sockets that listen, modules, bpf that is pinned, a kernel for kexec, shared memory, formats,
+//! core dumps, mounts, and the services that run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -119,6 +119,9 @@ pub(crate) fn facts(
         let said = names.take(MAX).map(|name| format!("binary format {}", printable(&name)));
         facts.entry(Kind::Hooks).or_default().extend(said);
     }
+    if reach.some_root && looks(Kind::KernelModules) {
+        facts.entry(Kind::KernelModules).or_default().extend(loaded(&root.join("sys")));
+    }
     if reach.some_root && looks(Kind::Units) {
         let mut running = BTreeSet::new();
         services(&root.join("sys/fs/cgroup"), SLICES, &mut running);
@@ -130,6 +133,20 @@ pub(crate) fn facts(
         facts.entry(Kind::Units).or_default().extend(said);
     }
     (facts, unread)
+}
+
+/// What runs in the kernel, or would after a reboot, without being a module. What is held by a process alone has no name here.
+fn loaded(sys: &Path) -> Vec<String> {
+    let pinned = fs::read_dir(sys.join("fs/bpf")).into_iter().flatten().flatten();
+    let shown = |name: std::ffi::OsString| printable(&name.to_string_lossy());
+    let mut said: Vec<String> = pinned
+        .take(MAX)
+        .map(|entry| format!("bpf is pinned at /sys/fs/bpf/{}", shown(entry.file_name())))
+        .collect();
+    if fs::read_to_string(sys.join("kernel/kexec_loaded")).is_ok_and(|text| text.trim() == "1") {
+        said.push("a kernel is loaded for kexec".to_owned());
+    }
+    said
 }
 
 fn comes_and_goes(path: &str) -> bool {
@@ -238,6 +255,9 @@ mod tests {
         )
         .unwrap();
         fs::write(dir.path().join("proc/modules"), "evil\x1b[2J 1 0 - Live 0x0\n").unwrap();
+        fs::create_dir_all(dir.path().join("sys/fs/bpf/pin\x1b")).unwrap();
+        fs::create_dir_all(dir.path().join("sys/kernel")).unwrap();
+        fs::write(dir.path().join("sys/kernel/kexec_loaded"), "1\n").unwrap();
         let reach = Reach { some_root: root, ..Reach::default() };
         facts(dir.path(), &Residue::default(), &reach, &BTreeSet::from([1000]))
     }
@@ -251,7 +271,12 @@ mod tests {
         assert!(!facts.contains_key(&Kind::KernelModules));
         let (facts, _) = host(true);
         assert!(facts[&Kind::Listeners].contains("tcp 0.0.0.0 port 22, uid 0"));
-        assert_eq!(facts[&Kind::KernelModules].first().unwrap(), "module evil\\u{1b}[2J");
+        let loaded = [
+            "module evil\\u{1b}[2J",
+            "bpf is pinned at /sys/fs/bpf/pin\\u{1b}",
+            "a kernel is loaded for kexec",
+        ];
+        assert_eq!(facts[&Kind::KernelModules], BTreeSet::from(loaded.map(str::to_owned)));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //!
 //! Nothing asks in turns: the last use of each session gives the moment at which it would be idle, and one timer is set for the first.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use nix::time::{ClockId, clock_gettime};
 use stint_grant::register::SessionKind;
 use stint_grant::time::Seconds;
@@ -24,16 +27,44 @@ const COARSE_MS: u64 = 8_000;
 const TICK_MS: u64 = 10;
 
 /// What shows that a session is used: when it changes, it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Trace {
-    /// When its terminals were read last, in nanoseconds of the wall clock.
-    Input(i128),
+    /// When each of its terminals was read last, in nanoseconds of the wall clock.
+    Input(BTreeMap<PathBuf, i128>),
     /// How long its processes have worked, in microseconds.
     Work(u64),
 }
 
-/// When a session was used last.
+/// A use that a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    /// At this nanosecond of the wall clock.
+    At(i128),
+    /// At some moment since the look before.
+    Since,
+}
+
+impl Trace {
+    /// The last use that the look before did not show. Each terminal counts for itself: with the clock set back, one that was read before
+    /// that looks newer than one that is read now.
+    fn new_use(&self, before: Option<&Self>) -> Option<Use> {
+        match (self, before) {
+            (Self::Work(now), Some(Self::Work(then))) if now == then => None,
+            (Self::Work(_), _) => Some(Use::Since),
+            (Self::Input(now), before) => {
+                let then = |device| match before {
+                    Some(Self::Input(then)) => then.get(device).copied(),
+                    _ => None,
+                };
+                let read = now.iter().filter(|(device, at_ns)| then(*device) != Some(**at_ns));
+                read.map(|(_, at_ns)| *at_ns).max().map(Use::At)
+            }
+        }
+    }
+}
+
+/// When a session was used last.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Activity {
     trace: Trace,
     /// In milliseconds of `CLOCK_BOOTTIME`, as are all that follow.
@@ -56,19 +87,18 @@ enum Next {
 impl Activity {
     /// What is known after a look. `since_ms` is when it can have been used first, `wall_ns` is the wall clock now.
     fn after(before: Option<Self>, trace: Trace, since_ms: u64, now_ms: u64, wall_ns: i128) -> Self {
-        if let Some(before) = before.filter(|before| before.trace == trace) {
-            return Self { looked_ms: now_ms, ..before };
-        }
-        let since_ms = before.map_or(since_ms, |before| before.looked_ms).min(now_ms);
-        let used_ms = match trace {
+        let looked_ms = now_ms;
+        let since_ms = before.as_ref().map_or(since_ms, |before| before.looked_ms).min(now_ms);
+        let used_ms = match (trace.new_use(before.as_ref().map(|before| &before.trace)), before) {
+            (None, Some(before)) => return Self { trace, looked_ms, ..before },
             // Two readings of the wall clock, which somebody may set: never out of the time between two looks.
-            Trace::Input(at_ns) => {
+            (Some(Use::At(at_ns)), _) => {
                 let ago_ms = u64::try_from((wall_ns - at_ns).max(0) / 1_000_000).unwrap_or(u64::MAX);
                 now_ms.saturating_sub(ago_ms.saturating_sub(COARSE_MS)).max(since_ms)
             }
-            Trace::Work(_) => now_ms,
+            (Some(Use::Since) | None, _) => now_ms,
         };
-        Self { trace, used_ms, looked_ms: now_ms, warned: false }
+        Self { trace, used_ms, looked_ms, warned: false }
     }
 
     /// What follows, with a limit.
@@ -94,7 +124,7 @@ impl Enforcer {
         for session in self.sessions.clone() {
             let limit = session.idle_limit(live).filter(|_| self.armed && session.is_login_of_a_person());
             let Some((limit, trace)) = limit.zip(self.trace_of(&session)) else { continue };
-            let before = self.activity.get(&session.name).copied();
+            let before = self.activity.get(&session.name).cloned();
             let opened_ms = session.started.saturating_mul(TICK_MS);
             let mut activity = Activity::after(before, trace, opened_ms, at.boottime_ms, wall_ns());
             let look_at_ms = match activity.next(limit) {
@@ -130,9 +160,10 @@ impl Enforcer {
 
     fn trace_of(&self, session: &Session) -> Option<Trace> {
         let terminals = self.terminals_of(session);
-        let input = terminals.iter().filter_map(|(device, _)| terminal::last_input_ns(device)).max();
+        let read = |device: PathBuf| terminal::last_input_ns(&device).map(|at_ns| (device, at_ns));
+        let input: BTreeMap<_, _> = terminals.into_iter().filter_map(|(device, _)| read(device)).collect();
         let work = || session.cgroup.as_deref().and_then(|path| self.cgroups.work_us(path));
-        input.map(Trace::Input).or_else(|| work().map(Trace::Work))
+        if input.is_empty() { work().map(Trace::Work) } else { Some(Trace::Input(input)) }
     }
 }
 
@@ -148,8 +179,14 @@ mod tests {
     const LIMIT: Seconds = Seconds(600);
     const WALL: i128 = 1_795_000_000_000_000_000;
 
+    fn terminals(read_seconds_ago: &[i128]) -> Trace {
+        let read =
+            |(n, ago): (usize, &i128)| (PathBuf::from(format!("/dev/pts/{n}")), WALL - ago * 1_000_000_000);
+        Trace::Input(read_seconds_ago.iter().enumerate().map(read).collect())
+    }
+
     fn input(seconds_ago: i128) -> Trace {
-        Trace::Input(WALL - seconds_ago * 1_000_000_000)
+        terminals(&[seconds_ago])
     }
 
     fn look(before: Option<Activity>, trace: Trace, now_s: u64) -> Activity {
@@ -164,7 +201,7 @@ mod tests {
         let soon = look(Some(opened), input(0), 540);
         assert_eq!(soon.next(LIMIT), Next::Warn(600_000));
         let warned = Activity { warned: true, ..soon };
-        assert_eq!(look(Some(warned), input(0), 560).next(LIMIT), Next::Look(600_000));
+        assert_eq!(look(Some(warned.clone()), input(0), 560).next(LIMIT), Next::Look(600_000));
         assert_eq!(look(Some(warned), input(0), 600).next(LIMIT), Next::End);
     }
 
@@ -182,8 +219,13 @@ mod tests {
         let opened = look(None, input(0), 0);
         let day = 86_400;
         // A day ahead between the key and the look: used at the look before, not a day ago.
-        let ahead =
-            Activity::after(Some(opened), input(-300), 0, 301_000, WALL + (301 + day) * 1_000_000_000);
+        let ahead = Activity::after(
+            Some(opened.clone()),
+            input(-300),
+            0,
+            301_000,
+            WALL + (301 + day) * 1_000_000_000,
+        );
         assert_eq!(ahead.used_ms, 0);
         // A day back: used now, not in a day.
         let back = Activity::after(Some(opened), input(-300), 0, 301_000, WALL + (301 - day) * 1_000_000_000);
@@ -191,9 +233,21 @@ mod tests {
     }
 
     #[test]
+    fn with_the_clock_set_back_what_is_typed_counts_beside_a_terminal_that_was_read_before_that() {
+        let opened = look(None, terminals(&[0, 0]), 0);
+        let day = 86_400;
+        let wall = WALL + (540 - day) * 1_000_000_000;
+        let typed = Activity::after(Some(opened), terminals(&[0, day - 530]), 0, 540_000, wall);
+        assert_eq!(typed.used_ms, 538_000);
+        // And a terminal that is closed is no use.
+        let closed = look(Some(typed), terminals(&[0]), 600);
+        assert_eq!((closed.used_ms, closed.looked_ms), (538_000, 600_000));
+    }
+
+    #[test]
     fn without_a_terminal_work_is_use_and_a_terminal_that_comes_later_is_as_well() {
         let opened = look(None, Trace::Work(10), 0);
-        let worked = look(Some(opened), Trace::Work(11), 540);
+        let worked = look(Some(opened.clone()), Trace::Work(11), 540);
         assert_eq!(worked.used_ms, 540_000);
         assert_eq!(look(Some(worked), Trace::Work(11), 1140).next(LIMIT), Next::End);
         assert_eq!(look(Some(opened), input(-20), 30).used_ms, 28_000);

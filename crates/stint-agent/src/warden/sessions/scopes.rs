@@ -120,6 +120,7 @@ impl Enforcer {
             description: format!("sudo, su and doas by grant {}", names.join(", ")),
             pid: keeper,
             runtime_max: Duration::from_secs(left.0.max(1)),
+            bound: start_bound(self.config.limits.register_timeout_ms),
         };
         let scope = Scope { unit: unit.to_owned(), grants, keeper, keeper_started: started, over: false };
         let outcome = match self.bus.start_scope(&request).await {

@@ -10,7 +10,7 @@ use super::proxies::{
     SystemdServiceProxy, SystemdUnitProxy,
 };
 
-/// No call waits longer. A registration has less, see its caller.
+/// No call waits longer, but for a registration on a host that is told to be patient; see its caller.
 const BOUND: Duration = Duration::from_secs(1);
 /// A reload reads every unit file of the host.
 const RELOAD_BOUND: Duration = Duration::from_secs(10);
@@ -47,6 +47,8 @@ pub(crate) struct ScopeRequest {
     pub(crate) pid: u32,
     /// PID 1 ends it after this long.
     pub(crate) runtime_max: Duration,
+    /// How long PID 1 may take to answer, if more than other calls.
+    pub(crate) bound: Duration,
 }
 
 /// What PID 1 knows of a scope.
@@ -103,10 +105,10 @@ impl Bus {
             ("DelegateControllers", Variant::from(Vec::<&str>::new())),
         ];
         let was_connected = self.connection.is_some();
-        let started = self.start_transient(&what, &request.name, &properties).await;
+        let started = self.start_transient(&what, request, &properties).await;
         if matches!(started, Err(BusError::Call { .. })) && was_connected && self.connection.is_none() {
             // The bus was restarted since the last call. Nobody's sudo is refused for that.
-            return self.start_transient(&what, &request.name, &properties).await;
+            return self.start_transient(&what, request, &properties).await;
         }
         started
     }
@@ -114,15 +116,15 @@ impl Bus {
     async fn start_transient(
         &mut self,
         what: &str,
-        name: &str,
+        request: &ScopeRequest,
         properties: &[Property<'_>],
     ) -> Result<(), BusError> {
         let connection = self.connection(what).await?;
         let call = async {
             let manager = SystemdManagerProxy::new(&connection).await?;
-            manager.start_transient_unit(name, "fail", properties, &[]).await
+            manager.start_transient_unit(&request.name, "fail", properties, &[]).await
         };
-        self.bounded(what, BOUND, call).await.map(drop)
+        self.bounded(what, request.bound.max(BOUND), call).await.map(drop)
     }
 
     /// Asks PID 1 to start a unit. Returns when the job is queued.
