@@ -140,6 +140,11 @@ pub(crate) enum IntakeError {
     /// A pulse alone, before any bundle.
     #[error("pulse: this host has no bundle yet")]
     NoBundle,
+    /// The bundle at hand, with ever other things around it that nobody signed as a whole.
+    #[error(
+        "bundle: version {0} came too often in this hour, each time with another roster or other reviews"
+    )]
+    Repeated(u64),
     /// The time cannot be told, or the signed time is not believable.
     #[error("{0}")]
     Clock(#[from] ClockFault),
@@ -152,7 +157,7 @@ impl IntakeError {
             Self::Root(_) | Self::Roots(_) | Self::OtherFleet(_) => "root",
             Self::RootRollback { .. } | Self::Bundle(BundleError::Rollback { .. }) => "rollback",
             Self::RootEquivocation(_) | Self::Bundle(BundleError::Equivocation(_)) => "equivocation",
-            Self::Bundle(_) => "bundle",
+            Self::Bundle(_) | Self::Repeated(_) => "bundle",
             Self::OldPulse { .. } => "replay",
             Self::Pulse(_) | Self::NoBundle => "pulse",
             Self::Clock(_) => "clock",
@@ -445,9 +450,11 @@ impl Plan {
             _ => None,
         })
     }
-    /// Whether the generation of another plan would be the same, byte for byte.
+    /// Whether the generation of another plan would say the same. The envelope of a head may have other bytes, for one more signature.
     pub(crate) fn makes_the_same_gate(&self, other: &Self) -> bool {
-        self.root.1 == other.root.1 && self.head.1 == other.head.1 && self.verdicts().eq(other.verdicts())
+        self.root.1 == other.root.1
+            && self.head.0.digest() == other.head.0.digest()
+            && self.verdicts().eq(other.verdicts())
     }
     /// What the broker must hear: the grants that it believes in force and that are not, and why.
     pub(crate) fn refused(&self) -> Vec<(GrantId, String)> {

@@ -17,6 +17,7 @@ use stint_grant::time::{ClockReading, UnixTime};
 use stint_log::record::{Ending, Event};
 
 use super::accounts::Facts;
+use super::allowance::Allowance;
 use super::codes::Codes;
 use super::gate::Gate;
 use super::intake::{self, IntakeError, Knowledge, Plan};
@@ -28,6 +29,7 @@ use super::telling::{self, Before};
 use super::trust::Trust;
 use crate::journal::Recorder;
 
+mod reviews;
 mod sealed;
 mod touched;
 
@@ -60,6 +62,9 @@ pub(crate) struct Keeper {
     codes: Codes,
     /// What codes have opened, as it was when this was last settled.
     opened: Vec<Opening>,
+    /// How often the same bundle may still come with something else around it that is told or written: a courier can change that without
+    /// end.
+    repeats: Allowance,
 }
 
 /// What the disk lacks of what is in force.
@@ -115,6 +120,7 @@ impl Keeper {
             facts: Facts::of(paths),
             codes: Codes::open(&paths.warden()),
             opened: Vec::new(),
+            repeats: Allowance::default(),
         };
         keeper.begin_anew_if_enrolled_anew(recorder);
         keeper.reload(reading, recorder)?;
@@ -178,12 +184,28 @@ impl Keeper {
     /// Takes an update from the courier. An error means that nothing has changed.
     pub(crate) fn take_update(
         &mut self,
-        update: HostUpdate,
+        mut update: HostUpdate,
         reading: &ClockReading,
         recorder: &mut dyn Recorder,
     ) -> Result<Change, IntakeError> {
-        let plan = intake::examine(&update, self.knowledge(), reading)?;
+        let mut plan = intake::examine(&update, self.knowledge(), reading)?;
+        if reviews::are_missed(&plan, &self.memory)
+            && let Some(before) = self.update_at_hand()
+        {
+            reviews::add(&mut update, before, &plan);
+            plan = intake::examine(&update, self.knowledge(), reading)?;
+        }
+        let standing = self.plan.as_ref().filter(|old| old.head.0.digest() == plan.head.0.digest());
+        let differs = standing.is_some_and(|old| !plan.alarms.is_empty() || !old.makes_the_same_gate(&plan));
+        if differs && !self.repeats.take(reading.boottime_ms) {
+            return Err(IntakeError::Repeated(plan.head.0.version));
+        }
         Ok(self.adopt(plan, Some(update), reading, recorder))
+    }
+
+    /// The update that the plan comes from.
+    fn update_at_hand(&self) -> Option<HostUpdate> {
+        self.unstored.clone().or_else(|| self.store.update(&self.state).ok().flatten())
     }
 
     /// Takes a pulse for the bundle at hand. An error means that nothing has changed.

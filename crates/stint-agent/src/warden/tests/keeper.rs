@@ -491,3 +491,44 @@ fn a_gate_that_somebody_damaged_is_written_anew() {
     assert!(machine.notes.has("alarm"));
     assert!(machine.try_start(&reading(3)).is_ok());
 }
+
+#[test]
+fn a_courier_that_leaves_reviews_out_ends_nothing_but_a_roster_without_the_reviewer_does() {
+    let (mut machine, mut keeper) = Machine::running();
+    let bare = |broker: &Broker| HostUpdate { reviews: Vec::new(), ..broker.update() };
+    let same = bare(&machine.broker);
+    assert!(keeper.take_update(same, &reading(1), &mut machine.notes).unwrap().ended.is_empty());
+    machine.broker.version += 1;
+    let next = bare(&machine.broker);
+    assert!(keeper.take_update(next, &reading(2), &mut machine.notes).unwrap().ended.is_empty());
+    assert_eq!(live(&keeper), [alices(), daves()]);
+    drop(keeper);
+    let mut keeper = machine.start_at(&reading(3));
+    assert_eq!(live(&keeper), [alices(), daves()], "the reviews are on disk yet");
+
+    machine.broker.world.roster.version += 1;
+    machine.broker.world.roster.reviewers.retain(|reviewer| reviewer.name.as_str() != "bob");
+    machine.broker.roster = Some(text(machine.broker.world.roster_envelope()));
+    let without_bob = machine.broker.update();
+    let change = keeper.take_update(without_bob, &reading(4), &mut machine.notes).unwrap();
+    assert_eq!(change.ended.len(), 2);
+}
+
+#[test]
+fn a_courier_that_changes_what_nobody_signed_without_end_fills_no_journal() {
+    let (mut machine, mut keeper) = Machine::running();
+    let before = machine.notes.0.len();
+    let mut refused = 0;
+    for n in 0..1000 {
+        let mut update = machine.broker.update();
+        if n % 2 == 0 {
+            update.roster = Some(format!("no roster {n}"));
+        } else {
+            update.head = update.head.replacen('{', &format!("{{{}", " ".repeat(n)), 1);
+        }
+        refused += usize::from(keeper.take_update(update, &reading(1), &mut machine.notes).is_err());
+    }
+    assert!((100..500).contains(&(machine.notes.0.len() - before)), "{}", machine.notes.0.len());
+    assert!(refused > 300, "{refused}");
+    assert_eq!(live(&keeper), [alices(), daves()]);
+}
