@@ -1,7 +1,6 @@
 //! The port: accepts, speaks TLS, serves HTTP/1.1 and 2, and stops in order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -9,7 +8,6 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +23,8 @@ use crate::trust::ca;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Refused connections are told of at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+/// The port's certificate is made anew after so many seconds: long before its end, however long the broker runs.
+const RENEWED: i64 = 30 * 24 * 3600;
 /// How long calls may take to end when the broker stops.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -47,8 +47,8 @@ impl Running {
 
 /// Binds the port and begins to serve, until [`App::stop`].
 pub async fn run(app: App) -> Result<Running, StartError> {
-    let tls =
-        tls::config(&app.keys.ca, &app.config.names, app.clock.now().secs()).map_err(StartError::Other)?;
+    let now = app.clock.now().secs();
+    let tls = Renewed { made_at: now, value: acceptor(&app, now).map_err(StartError::Other)? };
     let listen = app.config.listen;
     let listener = TcpListener::bind(listen).await.map_err(|e| {
         let next = match e.kind() {
@@ -67,10 +67,31 @@ pub async fn run(app: App) -> Result<Running, StartError> {
     Ok(Running { address, task })
 }
 
-async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
+/// A value, and when it was made. The clock may have been far off then: at a boot it is set late.
+struct Renewed<T> {
+    made_at: i64,
+    value: T,
+}
+
+impl<T: Clone> Renewed<T> {
+    fn at(&mut self, now: i64, make: impl FnOnce() -> Result<T, String>) -> T {
+        if !(0..RENEWED).contains(&now.saturating_sub(self.made_at)) {
+            match make() {
+                Ok(value) => *self = Self { made_at: now, value },
+                Err(error) => tracing::error!(error, "the port's certificate could not be made anew"),
+            }
+        }
+        self.value.clone()
+    }
+}
+
+fn acceptor(app: &App, now: i64) -> Result<TlsAcceptor, String> {
+    tls::config(&app.keys.ca, &app.config.names, now).map(TlsAcceptor::from)
+}
+
+async fn serve(app: App, listener: TcpListener, mut tls: Renewed<TlsAcceptor>) {
     let publisher = tokio::spawn(background::publisher(app.clone()));
     let clockwork = tokio::spawn(background::clockwork(app.clone()));
-    let acceptor = TlsAcceptor::from(tls);
     let router = router(app.clone());
     let mut stopping = app.stopping();
     let mut connections = JoinSet::new();
@@ -81,7 +102,9 @@ async fn serve(app: App, listener: TcpListener, tls: Arc<ServerConfig>) {
                 Ok((stream, from)) => match app.places.connection(from.ip()) {
                     Some(places) => {
                         let open = Open { stream, from, places };
-                        connections.spawn(connection(app.clone(), acceptor.clone(), open, router.clone()));
+                        let now = app.clock.now().secs();
+                        let tls = tls.at(now, || acceptor(&app, now));
+                        connections.spawn(connection(app.clone(), tls, open, router.clone()));
                     }
                     // Closed at once: to let it wait would only hide that there is no room.
                     None => refusals.tell(from),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 const DAY: i64 = 24 * 3600;
 /// How long the CA holds.
 const CA_LIFE: i64 = 3650 * DAY;
-/// How long the server's certificate holds. Made anew at each start.
+/// How long the server's certificate holds. Made anew at each start, and each month.
 const SERVER_LIFE: i64 = 397 * DAY;
 /// Clocks differ. But a life that is short is not made much longer by it: its owner would renew it at once, again and again.
 const BACKDATED: i64 = 10 * 60;

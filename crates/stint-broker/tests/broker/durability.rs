@@ -4,12 +4,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use stint_api::client::Client;
+use stint_api::tls::PinnedCa;
 use stint_broker::clock::Clock;
 use stint_broker::init;
 use stint_broker::server;
 use stint_broker::store::Db;
 
-use crate::fleet::{CATALOG, Data, Fleet, ask, make, plan};
+use crate::fleet::{CATALOG, Data, Fleet, ask, make, plan, start};
 
 async fn why_not(data: &Data) -> String {
     match server::open(&data.path, Clock::default()).await {
@@ -238,4 +240,17 @@ async fn a_stop_ends_open_streams_in_order() {
     while stream.next().await.is_some() {}
     let web = web.at(&fleet);
     web.verify(&web.stream().await.update().await);
+}
+
+#[tokio::test]
+async fn a_broker_whose_certificate_would_have_ended_makes_another_while_it_runs() {
+    let (data, clock) = (make().await, Clock::default());
+    // As it is by the clock of whoever comes: the broker was started long ago, or before its clock was set.
+    clock.advance(-500 * 24 * 3600);
+    let (_app, running) = start(&data, &clock).await.unwrap();
+    let pin = PinnedCa::from_hex(&data.made.ca_pin).unwrap();
+    let client = || Client::new(&format!("https://{}", running.address), &pin).unwrap();
+    client().roots().await.unwrap_err();
+    clock.advance(500 * 24 * 3600);
+    client().roots().await.unwrap();
 }
