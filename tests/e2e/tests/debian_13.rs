@@ -155,3 +155,21 @@ fn at_the_console_root_and_who_has_a_grant_get_in_and_others_hear_why_not() -> T
     console.wait_for(&format!("root@{HOST}"), BOUND)?;
     Ok(())
 }
+
+#[test]
+fn arming_tells_of_an_sshd_that_turns_addresses_away_until_some_are_excepted() -> Tested {
+    let fleet = Fleet::with(&Options { suite: Some("trixie"), armed: false, ..Options::default() })?;
+    let told = |fleet: &Fleet| -> Result<String, E2eError> {
+        let armed = fleet.host.exec(&["stintd", "arm", "--rollback", "10m"])?;
+        assert!(armed.success(), "{armed}");
+        Ok(armed.text())
+    };
+    let before = told(&fleet)?;
+    assert!(before.contains("turns away") && before.contains("PerSourcePenaltyExemptList"), "{before}");
+    fleet
+        .host
+        .sh("echo 'PerSourcePenaltyExemptList 10.77.0.0/16' > /etc/ssh/sshd_config.d/01-bastion.conf")?;
+    let after = told(&fleet)?;
+    assert!(!after.contains("turns away"), "{after}");
+    Ok(())
+}

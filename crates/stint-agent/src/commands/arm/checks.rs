@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) sshd: Option<Result<bool, String>>,
     /// What it says about `KbdInteractiveAuthentication`; `None` without sshd.
     pub(crate) sshd_asks: Option<bool>,
+    /// Whether it shuts out addresses whose logins are denied, without an exception; `None` without sshd.
+    pub(crate) sshd_penalises: Option<bool>,
     /// Whether the PAM profiles are installed.
     pub(crate) profiles: bool,
     /// Whether the module's file is where PAM looks.
@@ -140,6 +142,7 @@ pub(crate) fn judge(facts: &Facts) -> Vec<Check> {
         check("courier", facts.courier == "active", &*facts.courier, "see journalctl -u stint-courier"),
     ];
     checks.push(sshd(facts));
+    checks.extend(penalties(facts));
     checks.extend(codes(facts));
     checks.push(config(facts));
     checks.push(gate(facts));
@@ -167,6 +170,21 @@ fn sshd(facts: &Facts) -> Check {
             check("sshd UsePAM", false, format!("`sshd -T` failed: {why}"), "mend sshd's configuration")
         }
     }
+}
+
+/// `sshd_config(5)`: with `PerSourcePenalties` an address is turned away for what was denied to it, whoever asks there next.
+fn penalties(facts: &Facts) -> Option<Check> {
+    let penalises = facts.sshd_penalises?;
+    Some(warn(
+        "sshd penalties",
+        !penalises,
+        if penalises {
+            "sshd turns away for minutes an address with a few denials, the break-glass account's logins too"
+        } else {
+            "none, or with exceptions"
+        },
+        "name the addresses that many people share, or that must always get in (bastions), in sshd's `PerSourcePenaltyExemptList`",
+    ))
 }
 
 /// Where break-glass codes are taken, somebody must be able to type one.
@@ -279,6 +297,7 @@ mod tests {
             cgroup_kill: true,
             sshd: Some(Ok(true)),
             sshd_asks: Some(false),
+            sshd_penalises: Some(false),
             profiles: true,
             module: true,
             warden: "active".to_owned(),
@@ -351,6 +370,9 @@ mod tests {
         let takes_codes = || HostConfig::parse("[ceiling.break_glass]\ncodes = true\n");
         assert!(failed(|f| f.config = Some(takes_codes().map_err(|e| e.to_string()))).is_empty());
         assert!(failed(|f| f.past_the_gate = vec!["doas".to_owned()]).is_empty());
+        assert!(failed(|f| f.sshd_penalises = Some(true)).is_empty());
+        let told = judge(&Facts { sshd_penalises: Some(true), ..good() });
+        assert!(told.iter().any(|c| c.outcome == Outcome::Warn && c.what == "sshd penalties"), "{told:?}");
     }
     #[test]
     fn a_check_says_what_to_do_only_when_there_is_something_to_do() {

@@ -32,14 +32,19 @@ pub(crate) const MODULE_FOLDERS: &[&str] = &[
 pub(crate) fn gather(paths: &Paths) -> Facts {
     let config = check_config::read(&paths.host_config()).map_err(|f| f.message);
     let services = config.as_ref().map(|c| c.managed.services.clone()).unwrap_or_default();
+    let sshd = sshd_settings();
+    let says = |line| sshd.as_ref()?.as_ref().ok().map(|said| has(said, line));
     Facts {
         enrolled: enrolled(paths),
         systemd: systemd_version(),
         logind: system::unit_state("systemd-logind.service") == "active",
         cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         cgroup_kill: cgroup_kill(),
-        sshd: sshd_says("usepam yes"),
-        sshd_asks: sshd_says("kbdinteractiveauthentication yes").and_then(Result::ok),
+        sshd: sshd
+            .as_ref()
+            .map(|said| said.as_ref().map(|said| has(said, "usepam yes")).map_err(String::clone)),
+        sshd_asks: says("kbdinteractiveauthentication yes"),
+        sshd_penalises: sshd.as_ref().and_then(|said| said.as_ref().ok()).map(|said| penalises(said)),
         profiles: super::PROFILES.iter().all(|name| Path::new(PROFILES).join(name).is_file()),
         module: module_is_there(),
         warden: system::unit_state("stint-warden.service"),
@@ -79,18 +84,27 @@ fn cgroup_kill() -> bool {
         .any(|folder| Path::new("/sys/fs/cgroup").join(folder).join("cgroup.kill").exists())
 }
 
-/// Whether a line is in what sshd says of its configuration; `None` without sshd.
-fn sshd_says(line: &str) -> Option<Result<bool, String>> {
+/// What sshd says of its configuration; `None` without sshd.
+fn sshd_settings() -> Option<Result<String, String>> {
     if !Path::new("/usr/sbin/sshd").exists() {
         return None;
     }
     Some(match system::run("sshd", &["-T"]) {
-        Ok(answer) if answer.ok => {
-            Ok(answer.output.lines().any(|said| said.trim().eq_ignore_ascii_case(line)))
-        }
+        Ok(answer) if answer.ok => Ok(answer.output),
         Ok(answer) => Err(answer.last_words()),
         Err(failure) => Err(failure.message),
     })
+}
+
+/// Whether a line is in what sshd says.
+fn has(settings: &str, line: &str) -> bool {
+    settings.lines().any(|said| said.trim().eq_ignore_ascii_case(line))
+}
+
+/// Whether sshd shuts addresses out, and none is excepted. OpenSSH before 9.8 does not know how.
+fn penalises(settings: &str) -> bool {
+    let known = settings.lines().any(|said| said.starts_with("persourcepenalties "));
+    known && !has(settings, "persourcepenalties no") && has(settings, "persourcepenaltyexemptlist none")
 }
 
 /// Whether the module's file is where PAM looks.
@@ -128,4 +142,24 @@ fn open_gate(paths: &Paths, current: &[u8]) -> Result<Seconds, String> {
     let head = bundle::open_head(&read("head.json")?, &root, &me, None, now).map_err(|e| e.to_string())?;
     let pulse = bundle::open_pulse(current.pulse.as_bytes(), &root, &head).map_err(|e| e.to_string())?;
     Ok(now.since(pulse.issued_at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As OpenSSH 10.0 and 9.2 say it.
+    #[test]
+    fn penalties_without_an_exception_are_seen() {
+        let settings = |exempt: &str| {
+            format!(
+                "persourcepenaltyexemptlist {exempt}\npersourcepenalties crash:90 authfail:5 max:600\nusepam yes\n"
+            )
+        };
+        assert!(penalises(&settings("none")));
+        assert!(!penalises(&settings("10.1.0.0/16")));
+        assert!(!penalises("persourcepenaltyexemptlist none\npersourcepenalties no\n"));
+        assert!(!penalises("persourcemaxstartups none\nusepam yes\n"));
+        assert!(has(&settings("none"), "UsePAM yes") && !has(&settings("none"), "usepam"));
+    }
 }
