@@ -224,7 +224,7 @@ fn receipt_words(event: &Event) -> String {
         (false, false) => "NOT CLEAN",
     };
     format!(
-        "receipt of grant {}: {outcome}; {sessions} sessions ended, {killed} processes killed in {took_ms} ms{}{}{}{}{}{}",
+        "receipt of grant {}: {outcome}; {sessions} sessions ended, {killed} processes killed, {took_ms} ms in all{}{}{}{}{}{}",
         safe(grant),
         list("removed", removed),
         list("put back", restored),
@@ -352,7 +352,7 @@ mod tests {
         let text = of(receipt(false, false));
         assert!(
             text.ends_with(
-                "receipt of grant 7f3a: NOT CLEAN; 1 sessions ended, 3 processes killed in 40 ms; removed /etc/sudoers.d/x; \
+                "receipt of grant 7f3a: NOT CLEAN; 1 sessions ended, 3 processes killed, 40 ms in all; removed /etc/sudoers.d/x; \
                  put back /root/.ssh/authorized_keys; reported account x; not scanned: /mnt; also open: d34d; \
                  could not be excluded: a copy of data"
             ),
