@@ -10,7 +10,7 @@ use stint_log::record::{Event, Mode};
 use super::files::FileError;
 use super::freeing::{self, Freed};
 use super::systemd::Bus;
-use super::time;
+use super::time::boottime_ms;
 use super::warden::Warden;
 use crate::commands::arm::facts::{MODULE_FOLDERS, module_is_there};
 use crate::commands::arm::pam::{self, CommonFiles, Wiring};
@@ -89,15 +89,20 @@ impl Warden {
                 self.tampered("file-held", detail);
             }
         }
-        if let Err(error) = self.watch.bus.start_unit(FREE).await {
-            tracing::error!(%error, "what holds stint's own files was not taken off; trying again");
+        match self.watch.bus.start_unit(FREE).await {
+            Ok(()) => self.desk.await_freeing(boottime_ms()),
+            Err(error) => {
+                tracing::error!(%error, "what holds stint's own files was not taken off; trying again");
+            }
         }
     }
 
     /// What was taken off our files, for the record.
     pub(super) fn note_freed(&mut self) {
         let Freed { done, left } = match freeing::take_answer(&self.paths) {
-            Ok(answer) => answer.unwrap_or_default(),
+            Ok(Some(answer)) => answer,
+            // Its removal, after it was read, is a change as well.
+            Ok(None) => return,
             Err(error) => return tracing::error!(%error, "what was taken off stint's own files is not known"),
         };
         let all: Vec<String> = left.into_iter().chain(done).collect();
@@ -110,6 +115,7 @@ impl Warden {
         if more > 0 {
             self.tampered("file-freed", format!("and {more} more: journalctl -u {FREE}"));
         }
+        self.desk.freeing_is_told();
     }
 
     /// What the keeper found changed in the gate, for the receipts. It has told the record itself.
@@ -146,7 +152,7 @@ impl Warden {
             (self.watch.pam.since_ms, self.watch.pam.told) = (None, None);
             return;
         }
-        let (now_ms, wrong) = (time::boottime_ms(), wrong.join("; "));
+        let (now_ms, wrong) = (boottime_ms(), wrong.join("; "));
         let since_ms = *self.watch.pam.since_ms.get_or_insert(now_ms);
         let has_stayed = at_once || now_ms.saturating_sub(since_ms) >= SETTLED_MS;
         if has_stayed && self.watch.pam.told.as_ref() != Some(&wrong) {

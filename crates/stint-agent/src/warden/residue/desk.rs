@@ -36,6 +36,8 @@ const SLACK_MS: u64 = 30_000;
 /// A sweep that could not be started, or that came to nothing, is tried again, so often and so much later.
 const MAX_TRIES: u32 = 3;
 const AGAIN_AFTER_MS: u64 = 5_000;
+/// A receipt waits no longer for what is taken off stint's own files.
+const FREEING_MS: u64 = 15_000;
 /// How many receipts are shown.
 const SHOWN: usize = 10;
 /// How much of root's hand on stint one receipt tells.
@@ -89,6 +91,8 @@ pub(crate) struct Desk {
     waiting: Vec<Waiting>,
     /// A grant with root has come to its end, for [`Self::take_root_end`].
     root_has_ended: bool,
+    /// Until when receipts of root wait for what is taken off stint's own files, for [`Self::await_freeing`].
+    freeing_until_ms: Option<u64>,
     /// Recorded, and not yet forgotten on disk.
     done: Vec<GrantId>,
     last: Vec<(String, String)>,
@@ -155,6 +159,7 @@ impl Desk {
             drafts: Vec::new(),
             begun: BTreeMap::new(),
             root_has_ended: false,
+            freeing_until_ms: None,
             done: Vec::new(),
             last: Vec::new(),
             waiting,
@@ -235,6 +240,10 @@ impl Desk {
                 continue;
             }
             sweep.look_at_ms = now_ms + LOOK_EVERY_MS;
+            if sweep.until_ms.is_some() && self.waits_for_freeing(&sweep.order.grant, now_ms) {
+                left.push(sweep);
+                continue;
+            }
             match self.advance(&mut sweep, turn, now_ms).await {
                 Some(outcome) => {
                     self.finish(&sweep.order, outcome.as_ref().map_err(String::as_str), turn, journal);
@@ -250,6 +259,22 @@ impl Desk {
         for owed in self.owed.values_mut().filter(|owed| owed.some_root && owed.noticed.len() < MAX_NOTICED) {
             owed.noticed.insert(words.to_owned());
         }
+    }
+
+    /// PID 1 was asked to take off what holds a file of stint's: receipts of those who could be root wait for what it finds, but not for
+    /// long. Asked again without an answer in between, they wait no longer.
+    pub(crate) fn await_freeing(&mut self, now_ms: u64) {
+        self.freeing_until_ms.get_or_insert(now_ms + FREEING_MS);
+    }
+
+    /// It has been noticed what was found.
+    pub(crate) fn freeing_is_told(&mut self) {
+        self.freeing_until_ms = None;
+    }
+
+    fn waits_for_freeing(&self, grant: &GrantId, now_ms: u64) -> bool {
+        let could_be_root = self.owed.get(grant).is_some_and(|owed| owed.some_root);
+        could_be_root && self.freeing_until_ms.is_some_and(|until_ms| now_ms < until_ms)
     }
 
     /// Whether the receipt of a grant is owed, or in the making, or recorded and not yet forgotten on disk.

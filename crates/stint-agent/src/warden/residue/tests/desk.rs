@@ -160,6 +160,39 @@ async fn what_one_window_only_tells_is_not_taken_for_what_stood_before_another()
 }
 
 #[tokio::test]
+async fn a_receipt_of_root_waits_for_what_is_taken_off_stint_s_files_but_not_for_ever() {
+    for answered in [true, false] {
+        let host = Host::new();
+        host.opens(some_root());
+        host.opens_as(OTHER, login());
+        let (mut desk, mut notes) = (Desk::in_test(&host.paths()), Notes::default());
+        turn(&mut desk, &mut notes, 1_000, &[]).await;
+        desk.await_freeing(1_100);
+        sweeps(&host, GRANT);
+        sweeps(&host, OTHER);
+        turn(&mut desk, &mut notes, 1_400, &[]).await;
+        let of = |notes: &Notes, id: &str| {
+            notes.0.iter().find_map(|event| match event {
+                Event::Receipt { grant, reported, .. } if grant == id => Some(reported.clone()),
+                _ => None,
+            })
+        };
+        assert!(of(&notes, GRANT).is_none() && of(&notes, OTHER).is_some(), "{:?}", notes.0);
+        if answered {
+            desk.notice("a file was immutable");
+            desk.freeing_is_told();
+            turn(&mut desk, &mut notes, 1_700, &[]).await;
+            assert!(says(&of(&notes, GRANT).unwrap(), &["a file was immutable"]));
+        } else {
+            // Asked once more, since it is still held: that does not begin the wait anew.
+            desk.await_freeing(12_000);
+            turn(&mut desk, &mut notes, 16_200, &[]).await;
+            assert!(of(&notes, GRANT).is_some());
+        }
+    }
+}
+
+#[tokio::test]
 async fn root_s_hand_on_stint_stands_in_the_receipt_of_who_could_be_root_then() {
     let host = Host::new();
     host.opens(full_root());
