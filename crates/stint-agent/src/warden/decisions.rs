@@ -65,6 +65,10 @@ impl Denials {
 impl Warden {
     /// A decision that the module made. One that the gate itself is to blame for is the sign to look at the gate.
     pub(super) async fn note_decision(&mut self, note: DecisionNote) {
+        // Whether or not it is recorded: who floods the record must not keep a damaged gate from being mended.
+        if note.code == GATE_CODE {
+            self.look_at_gate(Look::Whole).await;
+        }
         self.read_clocks();
         let verdict = match (note.allowed, note.enforced) {
             (true, _) => Verdict::Allow,
@@ -82,9 +86,6 @@ impl Warden {
                 }
                 Note::Leave => return,
             }
-        }
-        if note.code == GATE_CODE {
-            self.look_at_gate(Look::Whole).await;
         }
         self.journal.record(Event::Decision {
             service,

@@ -74,10 +74,18 @@ pub(crate) fn create_anew(path: &Path, mode: u32) -> Result<File, FileError> {
     match fs::remove_file(path) {
         Ok(()) => {}
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-        Err(_) if is_folder() => fs::remove_dir_all(path).map_err(FileError::at("remove", path))?,
+        // Not emptied: somebody else's folder may be mounted in it.
+        Err(_) if is_folder() => fs::rename(path, aside(path)).map_err(FileError::at("move aside", path))?,
         Err(cause) => return Err(FileError::new("remove", path, cause)),
     }
     open_new(path, mode, OpenOptions::new().create_new(true))
+}
+
+/// A name beside this one that is free.
+fn aside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let names = (0_u32..).map(|n| path.with_file_name(format!(".{name}.aside-{n}")));
+    names.into_iter().find(|name| fs::symlink_metadata(name).is_err()).unwrap_or_else(|| path.to_owned())
 }
 
 /// Opens a file for its lock, with exactly this mode; makes it if it is not there. Never follows a symlink.
@@ -242,8 +250,12 @@ mod tests {
         std::os::unix::fs::symlink(&other, &temporary).unwrap();
         written(b"three");
         assert_eq!(fs::read_to_string(&other).unwrap(), "another's");
-        fs::create_dir_all(temporary.join("deep")).unwrap();
-        written(b"four");
+        for n in 0..2 {
+            fs::create_dir_all(temporary.join("deep")).unwrap();
+            fs::write(temporary.join("deep/another's"), "").unwrap();
+            written(b"four");
+            assert!(dir.path().join(format!("..state.tmp.aside-{n}/deep/another's")).exists());
+        }
     }
 
     #[test]
